@@ -1,0 +1,1 @@
+"""The books: every job and every token, changed only by atomic scripts."""

@@ -1,0 +1,226 @@
+"""Every error that apexq raises on purpose: one root, one sentence each, the facts as attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ApexError(Exception):
+    """Root of all errors of apexq.
+
+    ``code`` is stable and travels in results, `--json` output and HTTP bodies.
+    """
+
+    code = "apex_error"
+    default = "apexq could not do this."
+
+    def __init__(self, message: str | None = None, **facts: Any) -> None:
+        self.message = message or self.default.format(**facts)
+        self.facts = facts
+        super().__init__(self.message)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["facts"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.facts)
+
+
+def _rebuild(cls: type[ApexError], message: str, facts: dict[str, Any]) -> ApexError:
+    return cls(message, **facts)
+
+
+class InvalidRequest(ApexError):
+    """The request was refused before anything was written."""
+
+    code = "invalid_request"
+    default = "The request is not valid; nothing was enqueued."
+
+
+class InvalidSetting(ApexError):
+    """A setting is unknown or has a value that cannot be used."""
+
+    code = "invalid_setting"
+    default = "A setting is not valid; see docs/settings.md."
+
+
+class BudgetExceeded(ApexError):
+    """A token budget has no room for this request, so it was denied as a whole.
+
+    Attributes: ``scope`` (``tenant:acme``), ``limit``, ``used``, ``held``, ``requested`` (tokens).
+    """
+
+    code = "budget_exceeded"
+    default = (
+        "Budget of {scope} exceeded: {requested} tokens requested, "
+        "{limit} allowed, {used} used, {held} held by jobs under way; "
+        "lower max_tokens, wait for jobs to end, or raise the budget."
+    )
+
+
+class EpisodeOver(ApexError):
+    """The episode's deadline has passed; ``episode_id``."""
+
+    code = "episode_over"
+    default = "Episode {episode_id} is past its deadline; open a new episode or give it more time."
+
+
+class QueueFull(ApexError):
+    """The instance has as many waiting jobs as it may have; ``instance``, ``waiting``, ``retry_after_s``."""
+
+    code = "queue_full"
+    default = "{instance} has {waiting} jobs waiting, its maximum; try again in {retry_after_s} s."
+
+
+class NoInstance(ApexError):
+    """No worker serves what the request needs."""
+
+    code = "no_instance"
+    default = (
+        "No live instance: start one with `celery -A workers worker -Q inst0` or `apexq up`; "
+        "nothing was enqueued."
+    )
+
+
+class UnknownModel(ApexError):
+    """No registered instance serves this model; ``model``, ``known``."""
+
+    code = "unknown_model"
+    default = "No instance serves the model {model!r}; registered: {known}."
+
+
+class IdempotencyConflict(ApexError):
+    """The idempotency key was used before with another request; ``job_id``."""
+
+    code = "idempotency_conflict"
+    default = (
+        "This idempotency key belongs to job {job_id} with a different request; use a new key."
+    )
+
+
+class JobNotFound(ApexError):
+    """There is no such job, or it has been removed after its retention time; ``job_id``."""
+
+    code = "job_not_found"
+    default = "Job {job_id} is not in the ledger; check the id, or its retention time has passed."
+
+
+class CorruptEntry(ApexError):
+    """What Redis holds under a ledger key is not what the ledger writes there; ``job_id``."""
+
+    code = "corrupt_entry"
+    default = "The ledger entry of job {job_id} is damaged; submit the request again."
+
+
+class RedisUnavailable(ApexError):
+    """Redis does not answer; ``url`` (without the password), ``reason``."""
+
+    code = "redis_unavailable"
+    default = "Redis at {url} does not answer ({reason}); check REDIS_URL and that the server runs."
+
+
+class ResultTimeout(ApexError, TimeoutError):
+    """The job has not ended within the time that the caller waits; it goes on; ``job_id``, ``timeout_s``."""
+
+    code = "result_timeout"
+    default = (
+        "Job {job_id} has not ended after {timeout_s} s; "
+        "it goes on: ask again with client.job(id), or cancel it."
+    )
+
+
+class JobFailed(ApexError):
+    """The job ended without a result; ``job_id``."""
+
+    code = "job_failed"
+    default = "Job {job_id} failed."
+
+
+class JobCancelled(JobFailed):
+    """The job was cancelled; ``job_id``."""
+
+    code = "cancelled"
+    default = "Job {job_id} was cancelled."
+
+
+class JobExpired(JobFailed):
+    """The job waited longer than it may; ``job_id``."""
+
+    code = "expired"
+    default = "Job {job_id} waited in the queue for longer than it may."
+
+
+class JobDead(JobFailed):
+    """The job used up its attempts; ``job_id``, ``attempts``."""
+
+    code = "dead"
+    default = "Job {job_id} was given up after {attempts} attempts that ended with a lost worker."
+
+
+class DeadlineExceeded(JobFailed):
+    """The job ran longer than it may; ``timeout_s``."""
+
+    code = "deadline_exceeded"
+    default = "The job ran for longer than its {timeout_s} s; raise timeout_s or lower max_tokens."
+
+
+class BackendError(JobFailed):
+    """The model's library or server reported an error; ``backend``, ``retriable``."""
+
+    code = "backend_error"
+    default = "The backend reported an error."
+
+
+class ContextTooLong(BackendError):
+    """The prompt does not fit the model's window; ``prompt_tokens``, ``window``."""
+
+    code = "context_too_long"
+    default = (
+        "The prompt has {prompt_tokens} tokens and the window {window}; "
+        "shorten it or raise APEX_LLM_CTX_TOKENS."
+    )
+
+
+class UnknownBackend(ApexError):
+    """There is no backend of this name; ``backend``, ``known``."""
+
+    code = "unknown_backend"
+    default = "There is no backend {backend!r}; known: {known}."
+
+
+class BackendMissing(ApexError):
+    """The backend's library is not installed; ``backend``, ``extra``."""
+
+    code = "backend_missing"
+    default = "The backend {backend} needs its library: pip install 'apexq[{extra}]'."
+
+
+class InstanceTaken(ApexError):
+    """Another worker serves this queue; ``instance``, ``node``, ``pid``."""
+
+    code = "instance_taken"
+    default = (
+        "{instance} is already served by {node} (pid {pid}): "
+        "an instance has one worker; stop that one or choose another queue."
+    )
+
+
+def _by_code(root: type[ApexError]) -> dict[str, type[ApexError]]:
+    found = {root.code: root}
+    for sub in root.__subclasses__():
+        found |= _by_code(sub)
+    return found
+
+
+def from_record(record: dict[str, Any]) -> ApexError:
+    """The error that a terminal record describes (``code``, ``message``, ``facts``)."""
+    cls = _by_code(ApexError).get(str(record.get("code")), JobFailed)
+    return cls(str(record.get("message") or "") or None, **dict(record.get("facts") or {}))
+
+
+def to_record(error: ApexError) -> dict[str, Any]:
+    """``error`` as JSON-able facts; the reverse of :func:`from_record`."""
+    return {"code": error.code, "message": error.message, "facts": error.facts}

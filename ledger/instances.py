@@ -1,0 +1,126 @@
+"""The entries of instances: who serves one, how it is, its sign of life."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ledger import keys
+from ledger.errors import InstanceTaken
+from ledger.scripts import Call
+
+
+class Descriptor(BaseModel):
+    """What a router has to know of an instance. ``weight`` is its share of the agents."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # an older producer, a newer worker
+
+    name: str
+    backend: str
+    model: str
+    slots: int = 1
+    roles: tuple[str, ...] = ()
+    weight: float = 1.0
+
+
+InstanceState = Literal["starting", "ready", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """What the guardian knows of a job under its worker's lease; times are Redis' own, in ms."""
+
+    job_id: str
+    fence: int
+    pid: int
+    progress_ms: int
+    deadline_ms: int
+    stop: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Answer to a sign of life; ``taken`` when another worker serves the instance by now."""
+
+    taken: bool
+    state: str = ""
+    now_ms: int = 0
+    jobs: tuple[RunningJob, ...] = ()
+
+
+def register(
+    descriptor: Descriptor,
+    *,
+    owner: str,
+    node: str,
+    pid: int,
+    wakeup: str,
+    grace_ms: int,
+    gone_owner: str = "",
+) -> Call[None]:
+    """Makes ``owner`` the one that serves the instance.
+
+    Raises (when read):
+        InstanceTaken: another one does, and was heard within ``grace_ms``; ``owner``, ``heard_ms``.
+    """
+
+    def read(reply: list[Any]) -> None:
+        if reply[0] == "taken":
+            raise InstanceTaken(
+                instance=descriptor.name,
+                owner=reply[1],
+                node=reply[2],
+                pid=reply[3],
+                heard_ms=reply[4],
+            )
+
+    return Call(
+        "register",
+        [keys.entry(descriptor.name), keys.INSTANCES, keys.SEEN],
+        [
+            descriptor.name,
+            owner,
+            node,
+            pid,
+            descriptor.model_dump_json(),
+            wakeup,
+            descriptor.slots,
+            grace_ms,
+            gone_owner,
+        ],
+        read,
+    )
+
+
+def set_state(instance: str, owner: str, state: InstanceState, why: str = "") -> Call[bool]:
+    """Says how the instance is; announced on the channel ``keys.INSTANCES``."""
+    return Call(
+        "set_state",
+        [keys.entry(instance), keys.INSTANCES, keys.SEEN],
+        [instance, owner, state, why],
+        bool,
+    )
+
+
+def beat(instance: str, owner: str, *, lease_ms: int, job_ids: Sequence[str]) -> Call[Beat]:
+    """Renews the instance and the leases of ``job_ids``, of which only its own are answered."""
+
+    def read(reply: list[Any]) -> Beat:
+        if reply[0] == "taken":
+            return Beat(taken=True)
+        return Beat(False, reply[0], reply[1], tuple(RunningJob(*job) for job in reply[2:]))
+
+    return Call(
+        "beat",
+        [
+            keys.entry(instance),
+            keys.SEEN,
+            keys.running(instance),
+            *(keys.job(job_id) for job_id in job_ids),
+        ],
+        [instance, owner, lease_ms, *job_ids],
+        read,
+    )

@@ -1,0 +1,333 @@
+"""The steps of a job's life. Each function describes one atomic script call; a ledger makes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from ledger import keys
+from ledger.errors import (
+    BudgetExceeded,
+    CorruptEntry,
+    EpisodeOver,
+    IdempotencyConflict,
+    JobNotFound,
+    NoInstance,
+    QueueFull,
+)
+from ledger.levels import Level
+from ledger.messages import Event, Request, Result, State
+from ledger.scripts import Call
+
+RETENTION_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job in a worker's hands. ``fence`` proves it; times are Redis' own, in ms."""
+
+    job_id: str
+    fence: int
+    request: str
+    submitted_ms: int
+    claimed_ms: int
+    deadline_ms: int
+    held: int
+    made: int
+    prompt_tokens: int
+    seq: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """A wake-up that no longer applies; ``state`` is the job's, or ``gone``."""
+
+    state: str
+
+
+Control = Literal["go", "fenced", "cancel", "deadline", "budget", "yield"]
+
+
+def submit(
+    job_id: str,
+    request: Request,
+    *,
+    instance: str,
+    hold: int,
+    levels: Sequence[Level],
+    max_attempts: int,
+    max_waiting: int,
+) -> Call[str]:
+    """Accepts a job for ``instance``, holding ``hold`` tokens at every level.
+
+    Reads as the instance that has the job: another one if the same job was submitted before.
+
+    Raises (when read):
+        BudgetExceeded, EpisodeOver, QueueFull, NoInstance, IdempotencyConflict
+    """
+
+    def read(reply: list[Any]) -> str:
+        match reply[0]:
+            case "accepted":
+                return instance
+            case "exists":
+                return str(reply[1])
+            case "conflict":
+                raise IdempotencyConflict(job_id=job_id)
+            case "no_instance":
+                raise NoInstance
+            case "full":
+                raise QueueFull(instance=instance, waiting=reply[1], retry_after_s=5)
+            case "over":
+                raise EpisodeOver(episode_id=levels[reply[1] - 1].ids[-1])
+        _raise_denied(reply, levels, hold)
+
+    return Call(
+        "submit",
+        [
+            keys.job(job_id),
+            keys.request(job_id),
+            keys.entry(instance),
+            keys.waiting(instance),
+            keys.woken(instance),
+            keys.fair(instance),
+            keys.queue(instance),
+            *(level.key for level in levels),
+        ],
+        [
+            job_id,
+            request.to_json(),
+            request.priority.band,
+            hold,
+            instance,
+            request.tenant,
+            int(request.timeout_s * 1000),
+            max_attempts,
+            max_waiting,
+            *(level.limit_arg for level in levels),
+        ],
+        read,
+    )
+
+
+def claim(
+    job_id: str, *, instance: str, owner: str, pid: int, lease_ms: int, nonce: str
+) -> Call[Claim | Noop]:
+    """Takes the job for process ``pid`` of ``owner``, if it still waits for this instance."""
+
+    def read(reply: list[Any]) -> Claim | Noop:
+        if reply[0] == "noop":
+            return Noop(reply[1])
+        if reply[2] is None:
+            raise CorruptEntry(job_id=job_id)
+        return Claim(job_id, *reply[1:])
+
+    return Call(
+        "claim",
+        [
+            keys.job(job_id),
+            keys.request(job_id),
+            keys.entry(instance),
+            keys.waiting(instance),
+            keys.woken(instance),
+            keys.running(instance),
+            keys.fair(instance),
+            keys.queue(instance),
+        ],
+        [job_id, instance, owner, pid, lease_ms, nonce],
+        read,
+    )
+
+
+def emit(
+    job_id: str,
+    *,
+    instance: str,
+    fence: int,
+    chunk: int,
+    tokens: int,
+    prompt_tokens: int,
+    event: Event,
+    slots: int,
+    yields_to_bands_below: int,
+) -> Call[Control]:
+    """Appends chunk number ``chunk`` (from 1) of this attempt and asks whether to go on."""
+    return Call(
+        "emit",
+        [keys.job(job_id), keys.stream(job_id), keys.running(instance), keys.queue(instance)],
+        [fence, chunk, tokens, prompt_tokens, event.body(), slots, yields_to_bands_below],
+        lambda reply: reply,
+    )
+
+
+def hold(
+    job_id: str, *, fence: int, wanted: int, least: int, levels: Sequence[Level]
+) -> Call[int | None]:
+    """Sets what a running job holds to ``wanted`` tokens, or what there is, at least ``least``.
+
+    Reads as the tokens held, or None when the fence is no longer the job's.
+
+    Raises (when read):
+        BudgetExceeded: not even ``least`` fits.
+    """
+
+    def read(reply: list[Any]) -> int | None:
+        if reply[0] == "held":
+            return int(reply[1])
+        if reply[0] == "fenced":
+            return None
+        _raise_denied(reply, levels, least)
+
+    return Call(
+        "hold",
+        [keys.job(job_id), *(level.key for level in levels)],
+        [fence, wanted, least, *(level.limit_arg for level in levels)],
+        read,
+    )
+
+
+def finish(
+    result: Result,
+    *,
+    fence: int,
+    levels: Sequence[Level],
+    retention_ms: int = RETENTION_MS,
+) -> Call[bool]:
+    """Ends a running job with ``result``. Reads as False when the fence is no longer the job's."""
+    job_id, instance = result.job_id, result.instance
+    return Call(
+        "finish",
+        [
+            keys.job(job_id),
+            keys.request(job_id),
+            keys.stream(job_id),
+            keys.result(job_id),
+            keys.running(instance),
+            keys.entry(instance),
+            *(level.key for level in levels),
+        ],
+        [
+            job_id,
+            fence,
+            result.state,
+            result.model_dump_json(),
+            Event(kind="end", attempt=fence, state=result.state).body(),
+            keys.celery_meta(job_id),
+            json.dumps(celery_meta(result)),
+            retention_ms,
+            result.usage.prompt_tokens,
+        ],
+        lambda reply: reply == "finished",
+    )
+
+
+def requeue(
+    job_id: str, *, instance: str, fence: int, reason: str, failed: bool
+) -> Call[Literal["queued", "exhausted", "fenced"]]:
+    """Gives a running job back to the head of its band; ``failed`` spends one attempt.
+
+    Reads as ``exhausted`` when that was its last attempt: nothing was changed, and the caller ends
+    it with :func:`finish`.
+    """
+    return Call(
+        "requeue",
+        [
+            keys.job(job_id),
+            keys.stream(job_id),
+            keys.entry(instance),
+            keys.waiting(instance),
+            keys.woken(instance),
+            keys.running(instance),
+            keys.fair(instance),
+            keys.queue(instance),
+        ],
+        [
+            job_id,
+            fence,
+            Event(kind="requeued", attempt=fence, reason=reason).body(),
+            int(failed),
+        ],
+        lambda reply: reply,
+    )
+
+
+def cancel(
+    result: Result, *, levels: Sequence[Level], retention_ms: int = RETENTION_MS
+) -> Call[str]:
+    """Cancels a waiting job with ``result`` as its record, or tells a running one to stop.
+
+    Reads as ``cancelled``, ``stopping``, ``moved``, or the terminal state that it already had.
+
+    Raises (when read):
+        JobNotFound
+    """
+    job_id, instance = result.job_id, result.instance
+
+    def read(reply: str) -> str:
+        if reply == "gone":
+            raise JobNotFound(job_id=job_id)
+        return reply
+
+    return Call(
+        "cancel",
+        [
+            keys.job(job_id),
+            keys.request(job_id),
+            keys.stream(job_id),
+            keys.result(job_id),
+            keys.waiting(instance),
+            keys.woken(instance),
+            *(level.key for level in levels),
+        ],
+        [
+            job_id,
+            instance,
+            result.model_dump_json(),
+            Event(kind="end", state=State.CANCELLED).body(),
+            keys.celery_meta(job_id),
+            json.dumps(celery_meta(result)),
+            retention_ms,
+        ],
+        read,
+    )
+
+
+CELERY_STATES = {
+    State.QUEUED: "PENDING",
+    State.RUNNING: "STARTED",
+    State.SUCCEEDED: "SUCCESS",
+    State.FAILED: "FAILURE",
+    State.EXPIRED: "FAILURE",
+    State.DEAD: "FAILURE",
+    State.CANCELLED: "REVOKED",
+}
+
+
+def celery_meta(result: Result) -> dict[str, Any]:
+    """A terminal record as Celery's result backends write it; the result is the text."""
+    value: Any = result.text
+    if result.state is not State.SUCCEEDED:
+        error = result.error or {}
+        value = {
+            "exc_type": "JobCancelled" if result.state is State.CANCELLED else "JobFailed",
+            "exc_message": [str(error.get("message", result.state))],
+            "exc_module": "ledger.errors",
+        }
+    return {
+        "status": CELERY_STATES[result.state],
+        "result": value,
+        "traceback": None,
+        "children": [],
+        "date_done": None,
+        "task_id": result.job_id,
+    }
+
+
+def _raise_denied(reply: list[Any], levels: Sequence[Level], requested: int) -> NoReturn:
+    level = levels[reply[1] - 1]
+    raise BudgetExceeded(
+        scope=level.name, limit=reply[2], used=reply[3], held=reply[4], requested=requested
+    )

@@ -1,0 +1,80 @@
+"""Every Redis key, channel and queue name, in one place.
+
+A job's stream and the pub/sub channel that announces it have the same name:
+keys and channels are different name spaces in Redis.
+"""
+
+from __future__ import annotations
+
+PREFIX = "apexq:"
+
+PRIORITY_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority above 0
+
+INSTANCES = f"{PREFIX}instances"  # hash: name -> descriptor (JSON)
+SEEN = f"{PREFIX}seen"  # zset: name -> last heartbeat, ms
+ASIDE = f"{PREFIX}aside"  # list: envelopes that no worker can read
+
+
+def job(job_id: str) -> str:
+    """Hash: the job's state; short values only, so that it stays a listpack."""
+    return f"{PREFIX}job:{job_id}"
+
+
+def request(job_id: str) -> str:
+    """String: the request as JSON."""
+    return f"{PREFIX}request:{job_id}"
+
+
+def stream(job_id: str) -> str:
+    """Stream of the job's events, and the channel that announces each of them."""
+    return f"{PREFIX}stream:{job_id}"
+
+
+def result(job_id: str) -> str:
+    """String: the terminal record as JSON."""
+    return f"{PREFIX}result:{job_id}"
+
+
+def celery_meta(job_id: str) -> str:
+    """Channel on which Celery's AsyncResult waits for the end of a task."""
+    return f"celery-task-meta-{job_id}"
+
+
+def entry(instance: str) -> str:
+    """Hash: who serves the instance, its slots, its wake-up template."""
+    return f"{PREFIX}instance:{instance}"
+
+
+def waiting(instance: str) -> str:
+    """Zset: waiting jobs; score = priority band and fair share."""
+    return f"{PREFIX}waiting:{instance}"
+
+
+def woken(instance: str) -> str:
+    """Zset: jobs whose wake-up is in Celery's lists; score = when it was pushed, ms."""
+    return f"{PREFIX}woken:{instance}"
+
+
+def running(instance: str) -> str:
+    """Zset: running jobs; score = when the lease ends, ms."""
+    return f"{PREFIX}running:{instance}"
+
+
+def fair(instance: str) -> str:
+    """Hash: virtual time of each band and of each tenant in it, tokens."""
+    return f"{PREFIX}fair:{instance}"
+
+
+def queue(instance: str) -> str:
+    """Celery's list of an instance at priority 0; the others append separator and number."""
+    return instance
+
+
+def budget(scope: str, *ids: str) -> str:
+    """Hash of one budget level: ``limit``, ``used``, ``held`` (tokens)."""
+    return ":".join([f"{PREFIX}budget", scope, *(quote(part) for part in ids)])
+
+
+def quote(part: str) -> str:
+    """A caller's id with ``%`` and ``:`` escaped, so that two ids never make one key."""
+    return part.replace("%", "%25").replace(":", "%3A")

@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- Cancels a job: a waiting one ends here and now, a running one is told to stop.
+--
+-- KEYS 1 job  2 request  3 stream  4 result  5 waiting  6 woken  7.. budget levels
+-- ARGV 1 id  2 instance the keys belong to  3 record JSON  4 event JSON  5 Celery's channel
+--      6 Celery's meta  7 ttl ms
+-- Returns 'cancelled' | 'stopping' | 'moved' (read the job's instance again) | 'gone'
+--      | the terminal state that it had
+--!include _clock
+--!include _events
+--!include _close
+local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'made', 'prompt')
+if not h[1] then return 'gone' end
+if h[2] ~= ARGV[2] then return 'moved' end
+if h[1] == 'running' then
+  redis.call('HSET', KEYS[1], 'stop', 'cancel')
+  return 'stopping'
+end
+if h[1] ~= 'queued' then return h[1] end
+redis.call('ZREM', KEYS[5], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
+close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 7), {
+  state = 'cancelled', record = ARGV[3], body = ARGV[4], meta_channel = ARGV[5], meta = ARGV[6],
+  ttl_ms = ARGV[7], cost = (h[4] or 0) + h[3], now = now_ms() })
+return 'cancelled'

@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+-- Ends a running job under its fence: record, settled tokens, terminal event, Celery's result.
+-- Asked again with the same fence, it changes nothing and answers 'finished'.
+--
+-- KEYS 1 job  2 request  3 stream  4 result  5 running  6 entry  7.. budget levels
+-- ARGV 1 id  2 fence  3 state  4 record JSON  5 event JSON  6 Celery's channel  7 Celery's meta
+--      8 ttl ms  9 prompt tokens
+-- Returns 'finished' | 'fenced'
+--!include _clock
+--!include _events
+--!include _close
+local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'made', 'prompt', 'claimed')
+if h[1] ~= ARGV[2] then return 'fenced' end
+if h[2] == ARGV[3] then return 'finished' end
+if h[2] ~= 'running' then return 'fenced' end
+local now = now_ms()
+local prompt = math.max(tonumber(ARGV[9]), tonumber(h[4] or 0))
+redis.call('ZREM', KEYS[5], ARGV[1])
+close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 7), {
+  state = ARGV[3], record = ARGV[4], body = ARGV[5], meta_channel = ARGV[6], meta = ARGV[7],
+  ttl_ms = ARGV[8], cost = prompt + h[3], now = now })
+if ARGV[3] == 'succeeded' then
+  -- A moving average of how long a job runs, for the waiting ones' ETA.
+  local average = tonumber(redis.call('HGET', KEYS[6], 'run_ms') or now - h[5])
+  redis.call('HSET', KEYS[6], 'run_ms', math.floor(average * 0.8 + (now - h[5]) * 0.2))
+end
+return 'finished'

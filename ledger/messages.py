@@ -1,0 +1,200 @@
+"""What travels through the ledger: requests, results, events. Frozen; unknown fields are refused."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ledger.errors import InvalidRequest
+from ledger.priority import Priority
+
+SCHEMA_VERSION = 1
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class State(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DEAD = "dead"
+
+    @property
+    def terminal(self) -> bool:
+        """True once nothing about the job will change any more."""
+        return self not in (State.QUEUED, State.RUNNING)
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ChatMessage(_Message):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    name: str | None = None
+
+
+class Request(_Message):
+    """What a caller asks of a model.
+
+    Exactly one of ``prompt`` and ``messages`` is given. ``max_tokens`` counts completion tokens,
+    ``timeout_s`` counts seconds of run time from the claim. Options that a backend lacks are
+    refused by that backend, never dropped.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    prompt: str | None = None
+    messages: tuple[ChatMessage, ...] | None = None
+    agent_id: Id
+    session_id: Id | None = None
+    episode_id: Id | None = None
+    tenant: Id = "default"
+    model: Name | None = None
+    priority: Priority = Priority.NORMAL
+    max_tokens: int = Field(default=512, ge=1, le=1_000_000)
+    temperature: float | None = Field(default=None, ge=0, le=10)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=16)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    logit_bias: dict[str, float] | None = None
+    response_format: dict[str, Any] | None = None
+    tools: tuple[dict[str, Any], ...] | None = None
+    history: bool = False
+    cache: bool | None = None
+    timeout_s: float = Field(default=180, gt=0, le=86_400)
+    metadata: dict[str, str] | None = None
+
+    @field_validator("priority", mode="before")
+    @classmethod
+    def _priority_by_name(cls, value: object) -> object:
+        if isinstance(value, str) and value.upper() in Priority.__members__:
+            return Priority[value.upper()]
+        return value
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Request:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages, and not both")
+        if self.messages is not None and not self.messages:
+            raise ValueError("messages is empty")
+        return self
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text that the model will read."""
+        if self.prompt is not None:
+            return [self.prompt]
+        return [message.content for message in self.messages or ()]
+
+    def to_json(self) -> str:
+        """The request as it is stored; defaults are left out."""
+        return self.model_dump_json(exclude_defaults=True)
+
+
+class Usage(_Message):
+    """Tokens, counted by the model's own tokenizer."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Both together: what budgets are charged."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Timings(_Message):
+    """Milliseconds since the submit: until the claim, the first token, the end."""
+
+    queued_ms: float = 0
+    ttft_ms: float | None = None
+    total_ms: float = 0
+
+
+class Result(_Message):
+    """A job's terminal record."""
+
+    job_id: str
+    state: State
+    text: str = ""
+    usage: Usage = Usage()
+    finish_reason: Literal["stop", "length", "error", "cancelled"] = "stop"
+    instance: str = ""
+    attempt: int = 1
+    cached: bool = False
+    timings: Timings = Timings()
+    error: dict[str, Any] | None = None
+
+
+class Event(_Message):
+    """One entry of a job's stream.
+
+    ``seq`` counts from 1 and is the cursor: a reader that saw ``seq`` asks for what comes after.
+    Kinds: ``chunk`` (``text``, ``tokens``), ``reset`` (what was read so far is void: a retry begins
+    anew), ``requeued`` (``reason``), ``end`` (``state``; the record is in the ledger).
+    """
+
+    seq: int = 0
+    kind: Literal["chunk", "reset", "requeued", "end"]
+    attempt: int = 0
+    text: str = ""
+    tokens: int = 0
+    reason: str = ""
+    state: State | None = None
+
+    def body(self) -> str:
+        """The event as it is stored, without its seq: that is the entry's id."""
+        return self.model_dump_json(exclude_defaults=True)
+
+
+def parse_request(**fields: Any) -> Request:
+    """A validated request.
+
+    Raises:
+        InvalidRequest: with one sentence that names the field and what it takes.
+    """
+    unknown = set(fields) - set(Request.model_fields)
+    if unknown:
+        known = ", ".join(sorted(set(Request.model_fields) - {"schema_version"}))
+        raise InvalidRequest(f"Unknown option {sorted(unknown)[0]!r}; known: {known}.")
+    try:
+        return Request(**fields)
+    except ValidationError as error:
+        raise InvalidRequest(sentence(error)) from None
+
+
+def sentence(error: ValidationError) -> str:
+    """The first complaint of pydantic, as one sentence."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    said = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "string_unicode":
+        said = "the text has a lone surrogate and cannot be encoded as UTF-8"
+    if first["type"] == "string_pattern_mismatch":
+        said = "control characters are not allowed"
+    return f"{where}: {said}." if where else f"{said}."

@@ -1,0 +1,162 @@
+"""Connections to Redis, with time-outs, and the two ledgers that make a call: sync and asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+import redis.asyncio
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from ledger.errors import CorruptEntry, InvalidSetting, RedisUnavailable
+from ledger.scripts import Call, load
+
+T = TypeVar("T")
+
+CONNECTION = {
+    "socket_timeout": 10,  # a frozen Redis ends in an error, not in a hang
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "decode_responses": True,
+    "protocol": 2,
+}
+
+
+class Ledger:
+    """The books, for callers that wait: makes each call in one round trip."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self.redis: redis.Redis = redis.Redis.from_url(url, **CONNECTION)
+        except ValueError as error:
+            raise _bad_url(url, error) from None
+
+    def run(self, call: Call[T]) -> T:
+        """Sends one call.
+
+        Raises:
+            RedisUnavailable: Redis does not answer within the time-outs.
+            CorruptEntry: a key holds something that the ledger does not write.
+        """
+        script = load(call.script)
+        with self.translated():
+            try:
+                reply = self.redis.evalsha(script.sha, len(call.keys), *call.keys, *call.args)
+            except NoScriptError:
+                reply = self.redis.eval(script.text, len(call.keys), *call.keys, *call.args)
+        return call.read(reply)
+
+    def run_many(self, calls: Iterable[Call[T]]) -> list[T | Exception]:
+        """Sends many calls in one pipeline, each atomic by itself.
+
+        Returns the answers in order; an error of one call stands in its place.
+        """
+        calls = list(calls)
+        with self.translated():
+            for name in {call.script for call in calls}:
+                self.redis.script_load(load(name).text)
+            pipe = self.redis.pipeline(transaction=False)
+            for call in calls:
+                pipe.evalsha(load(call.script).sha, len(call.keys), *call.keys, *call.args)
+            replies = pipe.execute(raise_on_error=False)
+        return [_answer(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns redis-py's errors inside the block into ours."""
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise _translate(self.url, error) from error
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self.redis.close()
+
+
+class AsyncLedger:
+    """The books, for asyncio: the same calls."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self.redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, **CONNECTION)
+        except ValueError as error:
+            raise _bad_url(url, error) from None
+
+    async def run(self, call: Call[T]) -> T:
+        """As :meth:`Ledger.run`."""
+        script = load(call.script)
+        async with self.translated():
+            try:
+                reply = await self.redis.evalsha(  # type: ignore[misc]
+                    script.sha, len(call.keys), *call.keys, *call.args
+                )
+            except NoScriptError:
+                reply = await self.redis.eval(  # type: ignore[misc]
+                    script.text, len(call.keys), *call.keys, *call.args
+                )
+        return call.read(reply)
+
+    async def run_many(self, calls: Iterable[Call[T]]) -> list[T | Exception]:
+        """As :meth:`Ledger.run_many`."""
+        calls = list(calls)
+        async with self.translated():
+            for name in {call.script for call in calls}:
+                await self.redis.script_load(load(name).text)
+            pipe = self.redis.pipeline(transaction=False)
+            for call in calls:
+                pipe.evalsha(load(call.script).sha, len(call.keys), *call.keys, *call.args)
+            replies = await pipe.execute(raise_on_error=False)
+        return [_answer(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    @asynccontextmanager
+    async def translated(self) -> AsyncIterator[None]:
+        """As :meth:`Ledger.translated`."""
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise _translate(self.url, error) from error
+
+    async def close(self) -> None:
+        """Gives the connections back."""
+        await self.redis.aclose()
+
+
+def without_password(url: str) -> str:
+    """``url`` as it may be shown and logged."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    netloc = parts.netloc.replace(f":{parts.password}@", ":***@")
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
+def _answer(call: Call[T], reply: Any) -> T | Exception:
+    if isinstance(reply, RedisError):
+        return _translate("", reply)
+    try:
+        return call.read(reply)
+    except Exception as error:  # noqa: BLE001  it is handed to the caller in the answer's place
+        return error
+
+
+def _translate(url: str, error: Exception) -> Exception:
+    text = str(error)
+    if "WRONGTYPE" in text or "not an integer" in text or isinstance(error, UnicodeDecodeError):
+        return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
+    if isinstance(error, ResponseError) and "script" in text and "OOM" not in text:
+        return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
+    return RedisUnavailable(url=without_password(url), reason=text or type(error).__name__)
+
+
+def _bad_url(url: str, error: ValueError) -> InvalidSetting:
+    return InvalidSetting(
+        f"REDIS_URL {without_password(url)!r} is not a Redis URL ({error}); "
+        "it looks like redis://localhost:6379/0."
+    )
