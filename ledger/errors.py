@@ -1,8 +1,15 @@
-"""Every error that apexq raises on purpose: one root, one sentence each, the facts as attributes."""
+"""Every error that apexq raises on purpose: one root, one sentence each, facts as attributes."""
 
 from __future__ import annotations
 
 from typing import Any
+
+
+class _Facts(dict[str, Any]):
+    """Facts for a sentence; one that is missing, as in a damaged record, is no second error."""
+
+    def __missing__(self, name: str) -> str:
+        return "?"
 
 
 class ApexError(Exception):
@@ -14,8 +21,9 @@ class ApexError(Exception):
     code = "apex_error"
     default = "apexq could not do this."
 
-    def __init__(self, message: str | None = None, **facts: Any) -> None:
-        self.message = message or self.default.format(**facts)
+    # Positional only: a fact may have any name.
+    def __init__(self, message: str | None = None, /, **facts: Any) -> None:
+        self.message = message or self.default.format_map(_Facts(facts))
         self.facts = facts
         super().__init__(self.message)
 
@@ -69,7 +77,7 @@ class EpisodeOver(ApexError):
 
 
 class QueueFull(ApexError):
-    """The instance has as many waiting jobs as it may have; ``instance``, ``waiting``, ``retry_after_s``."""
+    """No more jobs may wait for the instance; ``instance``, ``waiting``, ``retry_after_s``."""
 
     code = "queue_full"
     default = "{instance} has {waiting} jobs waiting, its maximum; try again in {retry_after_s} s."
@@ -123,7 +131,7 @@ class RedisUnavailable(ApexError):
 
 
 class ResultTimeout(ApexError, TimeoutError):
-    """The job has not ended within the time that the caller waits; it goes on; ``job_id``, ``timeout_s``."""
+    """The caller's patience ended before the job, which goes on; ``job_id``, ``timeout_s``."""
 
     code = "result_timeout"
     default = (

@@ -1,4 +1,4 @@
-"""What travels through the ledger: requests, results, events. Frozen; unknown fields are refused."""
+"""What travels through the ledger: requests, results, events. Unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pydantic import (
 )
 
 from ledger.errors import InvalidRequest
+from ledger.plain import JsonObject, Text
 from ledger.priority import Priority
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -49,8 +50,8 @@ class ChatMessage(_Message):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str
-    name: str | None = None
+    content: Text
+    name: Text | None = None
 
 
 class Request(_Message):
@@ -62,7 +63,7 @@ class Request(_Message):
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    prompt: str | None = None
+    prompt: Text | None = None
     messages: tuple[ChatMessage, ...] | None = None
     agent_id: Id
     session_id: Id | None = None
@@ -76,19 +77,31 @@ class Request(_Message):
     top_k: int | None = Field(default=None, ge=1)
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=16)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
-    logit_bias: dict[str, float] | None = None
-    response_format: dict[str, Any] | None = None
-    tools: tuple[dict[str, Any], ...] | None = None
+    logit_bias: dict[Text, float] | None = None
+    response_format: JsonObject | None = None
+    tools: tuple[JsonObject, ...] | None = None
     history: bool = False
     cache: bool | None = None
     timeout_s: float = Field(default=180, gt=0, le=86_400)
-    metadata: dict[str, str] | None = None
+    metadata: dict[Text, Text] | None = None
 
     @field_validator("priority", mode="before")
     @classmethod
     def _priority_by_name(cls, value: object) -> object:
         if isinstance(value, str) and value.upper() in Priority.__members__:
             return Priority[value.upper()]
+        if isinstance(value, bool) or value not in tuple(Priority):
+            raise ValueError("it takes URGENT, HIGH, NORMAL or LOW, which are 0, 3, 6 and 9")
+        return value
+
+    @field_validator(
+        "max_tokens", "temperature", "top_p", "top_k", "seed", "timeout_s", mode="before"
+    )
+    @classmethod
+    def _no_bool_for_a_number(cls, value: object) -> object:
+        # Pydantic takes True for 1; a client that sends it meant another field.
+        if isinstance(value, bool):
+            raise ValueError("it takes a number, not true or false")
         return value
 
     @field_validator("stop", mode="before")

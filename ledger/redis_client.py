@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.retry import Retry
 
-from ledger.errors import CorruptEntry, InvalidSetting, RedisUnavailable
+from ledger.errors import ApexError, CorruptEntry, InvalidSetting, RedisUnavailable
 from ledger.scripts import Call, load
+from ledger.subscription import AsyncSubscription, AsyncSubscriptions, Subscription, Subscriptions
 
 T = TypeVar("T")
 
-CONNECTION = {
+CONNECTION: dict[str, Any] = {
     "socket_timeout": 10,  # a frozen Redis ends in an error, not in a hang
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 25,
     "decode_responses": True,
+    "encoding_errors": "surrogateescape",  # a damaged value reaches its parser, which says so
     "protocol": 2,
 }
+
+# A lost connection is tried again at once: every script may be sent twice. A time-out is not, or
+# a frozen Redis would cost its callers a multiple of it.
+RETRIES: dict[str, Any] = {"backoff": ExponentialBackoff(cap=0.5, base=0.05), "retries": 2}
 
 
 class Ledger:
@@ -32,9 +42,12 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self.redis: redis.Redis = redis.Redis.from_url(url, **CONNECTION)
+            self.redis: redis.Redis = redis.Redis.from_url(
+                url, retry=Retry(supported_errors=(RedisConnectionError,), **RETRIES), **CONNECTION
+            )
         except ValueError as error:
             raise _bad_url(url, error) from None
+        self._subscriptions = Subscriptions(self.redis)
 
     def run(self, call: Call[T]) -> T:
         """Sends one call.
@@ -51,12 +64,11 @@ class Ledger:
                 reply = self.redis.eval(script.text, len(call.keys), *call.keys, *call.args)
         return call.read(reply)
 
-    def run_many(self, calls: Iterable[Call[T]]) -> list[T | Exception]:
+    def run_many(self, calls: Sequence[Call[T]]) -> list[T | Exception]:
         """Sends many calls in one pipeline, each atomic by itself.
 
         Returns the answers in order; an error of one call stands in its place.
         """
-        calls = list(calls)
         with self.translated():
             for name in {call.script for call in calls}:
                 self.redis.script_load(load(name).text)
@@ -71,11 +83,25 @@ class Ledger:
         """Turns redis-py's errors inside the block into ours."""
         try:
             yield
+        except ApexError:
+            raise
         except (RedisError, OSError) as error:
             raise _translate(self.url, error) from error
 
+    @contextmanager
+    def subscription(self, channel: str) -> Iterator[Subscription]:
+        """What is published on ``channel`` from now on; Redis has confirmed the subscription."""
+        with self.translated(), self._subscriptions.to(channel) as subscription:
+            yield subscription
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such a key."""
+        with self.translated():
+            return bool(self.redis.exists(key))
+
     def close(self) -> None:
         """Gives the connections back."""
+        self._subscriptions.close()
         self.redis.close()
 
 
@@ -85,27 +111,27 @@ class AsyncLedger:
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self.redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, **CONNECTION)
+            self.redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+                url,
+                retry=AsyncRetry(supported_errors=(RedisConnectionError,), **RETRIES),
+                **CONNECTION,
+            )
         except ValueError as error:
             raise _bad_url(url, error) from None
+        self._subscriptions = AsyncSubscriptions(self.redis)
 
     async def run(self, call: Call[T]) -> T:
         """As :meth:`Ledger.run`."""
         script = load(call.script)
         async with self.translated():
             try:
-                reply = await self.redis.evalsha(  # type: ignore[misc]
-                    script.sha, len(call.keys), *call.keys, *call.args
-                )
+                reply = await self.redis.evalsha(script.sha, len(call.keys), *call.keys, *call.args)
             except NoScriptError:
-                reply = await self.redis.eval(  # type: ignore[misc]
-                    script.text, len(call.keys), *call.keys, *call.args
-                )
+                reply = await self.redis.eval(script.text, len(call.keys), *call.keys, *call.args)
         return call.read(reply)
 
-    async def run_many(self, calls: Iterable[Call[T]]) -> list[T | Exception]:
+    async def run_many(self, calls: Sequence[Call[T]]) -> list[T | Exception]:
         """As :meth:`Ledger.run_many`."""
-        calls = list(calls)
         async with self.translated():
             for name in {call.script for call in calls}:
                 await self.redis.script_load(load(name).text)
@@ -120,11 +146,25 @@ class AsyncLedger:
         """As :meth:`Ledger.translated`."""
         try:
             yield
+        except ApexError:
+            raise
         except (RedisError, OSError) as error:
             raise _translate(self.url, error) from error
 
+    @asynccontextmanager
+    async def subscription(self, channel: str) -> AsyncIterator[AsyncSubscription]:
+        """As :meth:`Ledger.subscription`."""
+        async with self.translated(), self._subscriptions.to(channel) as subscription:
+            yield subscription
+
+    async def exists(self, key: str) -> bool:
+        """As :meth:`Ledger.exists`."""
+        async with self.translated():
+            return bool(await self.redis.exists(key))
+
     async def close(self) -> None:
         """Gives the connections back."""
+        await self._subscriptions.close()
         await self.redis.aclose()
 
 
@@ -137,7 +177,7 @@ def without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=netloc))
 
 
-def _answer(call: Call[T], reply: Any) -> T | Exception:
+def _answer(call: Call[Any], reply: Any) -> Any:
     if isinstance(reply, RedisError):
         return _translate("", reply)
     try:

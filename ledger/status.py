@@ -1,0 +1,180 @@
+"""Looking at jobs and budgets without changing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger import keys
+from ledger.errors import CorruptEntry, JobNotFound
+from ledger.levels import Level
+from ledger.messages import Request, Result, State
+from ledger.scripts import Call
+from ledger.stream import read_result
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """A job's own fields; times are Redis' own, in ms."""
+
+    job_id: str
+    state: State
+    instance: str
+    band: int
+    fence: int
+    owner: str
+    held: int
+    made: int
+    prompt_tokens: int
+    failures: int
+    stop: str
+    submitted_ms: int
+    deadline_ms: int
+    timeout_s: float
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobEntry:
+    """A job as the ledger holds it; ``request`` is None where it is gone or damaged."""
+
+    facts: JobFacts
+    request: Request | None
+    result: Result | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Where a job stands.
+
+    ``position``: jobs before it on its instance, None once it runs. ``eta_s``: seconds until it
+    starts, from the average run of that instance; None if nothing is known. ``why``: one sentence.
+    """
+
+    job_id: str
+    state: State
+    instance: str
+    position: int | None
+    eta_s: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Tokens of a budget level; ``limit`` is None where there is none."""
+
+    used: int
+    held: int
+    limit: int | None
+
+
+def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
+    """A job's hash as facts.
+
+    Raises:
+        CorruptEntry: a field is missing or is not what the ledger writes.
+    """
+    try:
+        return JobFacts(
+            job_id=job_id,
+            state=State(fields["state"]),
+            instance=fields["instance"],
+            band=int(fields["band"]),
+            fence=int(fields["fence"]),
+            owner=fields.get("owner", ""),
+            held=int(fields["held"]),
+            made=int(fields["made"]),
+            prompt_tokens=int(fields.get("prompt", 0)),
+            failures=int(fields["failures"]),
+            stop=fields.get("stop", ""),
+            submitted_ms=int(fields["submitted"]),
+            deadline_ms=int(fields.get("deadline", 0)),
+            timeout_s=int(fields["timeout"]) / 1000,
+            now_ms=now_ms,
+        )
+    except (KeyError, ValueError) as error:
+        raise CorruptEntry(job_id=job_id) from error
+
+
+def read_job(job_id: str) -> Call[JobEntry | None]:
+    """All that the ledger holds of a job, or None if there is no such job.
+
+    Raises (when read):
+        CorruptEntry
+    """
+
+    def read(reply: list[Any]) -> JobEntry | None:
+        flat, request, result, now_ms = reply
+        if not flat:
+            return None
+        facts = facts_of(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), now_ms)
+        return JobEntry(facts, _request_of(request), read_result(job_id, result))
+
+    return Call("read_job", [keys.job(job_id), keys.request(job_id), keys.result(job_id)], [], read)
+
+
+def _request_of(stored: str | None) -> Request | None:
+    try:
+        return Request.model_validate_json(stored or "")
+    except ValueError:
+        return None
+
+
+def job_status(job_id: str, instance: str) -> Call[JobStatus]:
+    """Where the job stands; ``instance`` as its facts name it.
+
+    Raises (when read):
+        JobNotFound, CorruptEntry
+    """
+
+    def read(reply: list[Any]) -> JobStatus:
+        flat, rank, woken, running, run_ms, instance_state, silent_ms = reply
+        if not flat:
+            raise JobNotFound(job_id=job_id)
+        facts = facts_of(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), 0)
+        if facts.state is not State.QUEUED:
+            where = f" on {instance}" if facts.state is State.RUNNING else ""
+            return JobStatus(job_id, facts.state, instance, None, None, f"{facts.state}{where}")
+        position = running + (woken + rank if rank >= 0 else 0)
+        eta_s = round(position * run_ms / 1000, 1) if run_ms else None
+        why = _why_waiting(instance, position, instance_state, silent_ms)
+        return JobStatus(job_id, facts.state, instance, position, eta_s, why)
+
+    return Call(
+        "status",
+        [
+            keys.job(job_id),
+            keys.entry(instance),
+            keys.waiting(instance),
+            keys.woken(instance),
+            keys.running(instance),
+            keys.SEEN,
+        ],
+        [job_id, instance],
+        read,
+    )
+
+
+def _why_waiting(instance: str, position: int, instance_state: str, silent_ms: int) -> str:
+    if instance_state != "ready":
+        return f"{instance} is {instance_state or 'not registered'}"
+    if silent_ms > 10_000:
+        return f"{instance} was last heard {silent_ms // 1000} s ago"
+    if position:
+        return f"behind {position} jobs on {instance}"
+    return f"next on {instance}"
+
+
+def read_accounts(levels: Sequence[Level]) -> Call[list[Account]]:
+    """The tokens of each budget level, in order."""
+
+    def read(reply: list[list[str | None]]) -> list[Account]:
+        return [_account_of(level, row) for level, row in zip(levels, reply, strict=True)]
+
+    return Call("read_accounts", [level.key for level in levels], [], read)
+
+
+def _account_of(level: Level, row: list[str | None]) -> Account:
+    used, held, limit = (None if value is None else int(value) for value in row)
+    return Account(used or 0, held or 0, level.default_limit if limit is None else limit)

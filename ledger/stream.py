@@ -1,0 +1,193 @@
+"""Reading a job's events: replay from a cursor, then follow. A reader may come late or come back.
+
+Pub/sub announces each event at once but loses what nobody listened to; the stream keeps everything.
+A reader subscribes first, replays the stream from its cursor, and then follows what is announced.
+A gap in the sequence numbers, or silence, sends it back to the stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ledger import keys
+from ledger.errors import CorruptEntry, JobNotFound, ResultTimeout
+from ledger.messages import Event, Result
+from ledger.redis_client import AsyncLedger, Ledger
+
+SILENCE_S = 1.0  # after that long without an announcement the stream itself is asked
+PAGE = 500
+
+
+@dataclass(slots=True)
+class Cursor:
+    """Which events a reader has seen: all up to ``seq``."""
+
+    job_id: str
+    seq: int = 0
+
+    def next_of(self, announced: str) -> Event | None:
+        """The announced event if it is the next one; None if it was seen or there is a gap."""
+        number, _, body = announced.partition(" ")
+        if int(number) != self.seq + 1:
+            return None
+        return self.take(number, body)
+
+    def missed(self, announced: str) -> bool:
+        """True if events lie between the cursor and the announced one."""
+        return int(announced.partition(" ")[0]) > self.seq + 1
+
+    def take(self, number: str, body: str) -> Event:
+        """Moves on to the event ``number`` and returns it."""
+        try:
+            event = Event.model_validate_json(body).model_copy(update={"seq": int(number)})
+        except ValueError as error:
+            raise CorruptEntry(job_id=self.job_id) from error
+        self.seq = event.seq
+        return event
+
+    def page(self, entries: list[Any]) -> list[Event]:
+        """The events of one XRANGE answer."""
+        return [self.take(entry.partition("-")[0], fields["e"]) for entry, fields in entries]
+
+
+def follow(
+    ledger: Ledger, job_id: str, *, after: int = 0, timeout_s: float | None = None
+) -> Iterator[Event]:
+    """Yields the job's events after ``after`` until its ``end``, as they come.
+
+    Raises:
+        JobNotFound: there is no such job.
+        ResultTimeout: no end within ``timeout_s`` seconds.
+        RedisUnavailable: Redis does not answer.
+    """
+    cursor, stream = Cursor(job_id, after), keys.stream(job_id)
+    patience = Patience(job_id, timeout_s)
+    with ledger.subscription(stream) as announcements:
+        announced: str | None = None
+        while True:
+            event = cursor.next_of(announced) if announced else None
+            if event is not None:
+                yield event
+                if event.kind == "end":
+                    return
+            elif announced is None or cursor.missed(announced):
+                for event in _pages(ledger, cursor):
+                    yield event
+                    if event.kind == "end":
+                        return
+                if announced is None and cursor.seq == after:
+                    _require_job(job_id, ledger.exists(keys.job(job_id)))
+            announced = announcements.next(patience.slice_s())
+
+
+def replay(ledger: Ledger, job_id: str, *, after: int = 0) -> Iterator[Event]:
+    """The events that the stream holds now, after ``after``."""
+    return _pages(ledger, Cursor(job_id, after))
+
+
+def text_of(events: Iterable[Event]) -> str:
+    """The text that a reader of ``events`` has in the end."""
+    parts: list[str] = []
+    for event in events:
+        if event.kind == "reset":
+            parts.clear()
+        parts.append(event.text)
+    return "".join(parts)
+
+
+def _pages(ledger: Ledger, cursor: Cursor) -> Iterator[Event]:
+    while True:
+        with ledger.translated():
+            entries: Any = ledger.redis.xrange(
+                keys.stream(cursor.job_id), min=f"{cursor.seq + 1}-0", count=PAGE
+            )
+        yield from cursor.page(entries)
+        if len(entries) < PAGE:
+            return
+
+
+async def follow_async(
+    ledger: AsyncLedger, job_id: str, *, after: int = 0, timeout_s: float | None = None
+) -> AsyncGenerator[Event, None]:
+    """As :func:`follow`, for asyncio."""
+    cursor, stream = Cursor(job_id, after), keys.stream(job_id)
+    patience = Patience(job_id, timeout_s)
+    async with ledger.subscription(stream) as announcements:
+        announced: str | None = None
+        while True:
+            event = cursor.next_of(announced) if announced else None
+            if event is not None:
+                yield event
+                if event.kind == "end":
+                    return
+            elif announced is None or cursor.missed(announced):
+                async for event in _pages_async(ledger, cursor):
+                    yield event
+                    if event.kind == "end":
+                        return
+                if announced is None and cursor.seq == after:
+                    _require_job(job_id, await ledger.exists(keys.job(job_id)))
+            announced = await announcements.next(patience.slice_s())
+
+
+async def _pages_async(ledger: AsyncLedger, cursor: Cursor) -> AsyncIterator[Event]:
+    while True:
+        async with ledger.translated():
+            entries: Any = await ledger.redis.xrange(
+                keys.stream(cursor.job_id), min=f"{cursor.seq + 1}-0", count=PAGE
+            )
+        for event in cursor.page(entries):
+            yield event
+        if len(entries) < PAGE:
+            return
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a reader still waits, in slices after which it looks for itself."""
+
+    job_id: str
+    timeout_s: float | None
+    _until: float | None = None
+
+    def slice_s(self) -> float:
+        """Seconds to wait for the next announcement.
+
+        Raises:
+            ResultTimeout: there are none left.
+        """
+        if self.timeout_s is None:
+            return SILENCE_S
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + self.timeout_s
+        if now >= self._until:
+            raise ResultTimeout(job_id=self.job_id, timeout_s=self.timeout_s)
+        return min(SILENCE_S, self._until - now)
+
+
+def is_end(announced: str) -> bool:
+    """Whether an announcement is the job's last."""
+    return '"kind":"end"' in announced[:40]
+
+
+def read_result(job_id: str, stored: str | None) -> Result | None:
+    """The terminal record, or None while there is none.
+
+    Raises:
+        CorruptEntry: what is stored is not a record.
+    """
+    if stored is None:
+        return None
+    try:
+        return Result.model_validate_json(stored)
+    except ValueError as error:
+        raise CorruptEntry(job_id=job_id) from error
+
+
+def _require_job(job_id: str, exists: bool) -> None:
+    if not exists:
+        raise JobNotFound(job_id=job_id)

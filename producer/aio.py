@@ -1,0 +1,205 @@
+"""The client for asyncio: the same operations, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from itertools import islice
+from typing import Any, Self
+
+from ledger import keys, status, stream
+from ledger.errors import ApexError, JobNotFound
+from ledger.levels import Level
+from ledger.messages import Event, Result, State
+from ledger.redis_client import AsyncLedger
+from ledger.settings import Settings, load_settings
+from ledger.status import JobStatus
+from ledger.steps import drive_async
+from producer.client import BULK, refusal
+from producer.operations import Operations, stats_of
+from producer.outcomes import error_of, raise_unless_succeeded
+
+
+class AsyncJob:
+    """As :class:`producer.job.Job`."""
+
+    def __init__(
+        self,
+        job_id: str,
+        ledger: AsyncLedger,
+        operations: Operations,
+        refused: ApexError | None = None,
+    ) -> None:
+        self.id, self.refused = job_id, refused
+        self._ledger, self._operations = ledger, operations
+
+    def __repr__(self) -> str:
+        return f"AsyncJob({self.id!r})"
+
+    async def stream(
+        self, *, after: int = 0, timeout_s: float | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """As :meth:`producer.job.Job.stream`."""
+        self._require_accepted()
+        events = stream.follow_async(self._ledger, self.id, after=after, timeout_s=timeout_s)
+        async with aclosing(events):
+            async for event in events:
+                if event.kind in ("chunk", "reset"):
+                    yield event
+                elif event.kind == "end" and event.state is not State.SUCCEEDED:
+                    raise error_of(await self.outcome())
+
+    async def result(self, timeout: float | None = None) -> Result:
+        """As :meth:`producer.job.Job.result`."""
+        return raise_unless_succeeded(await self.outcome(timeout))
+
+    async def outcome(self, timeout: float | None = None) -> Result:
+        """As :meth:`producer.job.Job.outcome`."""
+        self._require_accepted()
+        patience = stream.Patience(self.id, timeout)
+        async with self._ledger.subscription(keys.stream(self.id)) as announcements:
+            while True:
+                entry = await self._ledger.run(status.read_job(self.id))
+                if entry is None:
+                    raise JobNotFound(job_id=self.id)
+                if entry.result is not None:
+                    return entry.result
+                while (said := await announcements.next(patience.slice_s())) is not None:
+                    if stream.is_end(said):
+                        break
+
+    async def status(self) -> JobStatus:
+        """As :meth:`producer.job.Job.status`."""
+        return await drive_async(self._ledger, self._operations.status(self.id))
+
+    async def cancel(self) -> str:
+        """As :meth:`producer.job.Job.cancel`."""
+        return await drive_async(self._ledger, self._operations.cancel(self.id))
+
+    def _require_accepted(self) -> None:
+        if self.refused is not None:
+            raise self.refused
+
+
+class AsyncLLMClient:
+    """As :class:`producer.client.LLMClient`. It belongs to the event loop that first used it."""
+
+    def __init__(self, settings: Settings | None = None, *, tenant: str = "default") -> None:
+        self.settings = settings or load_settings()
+        self._ledger = AsyncLedger(self.settings.redis_url)
+        self._operations = Operations(self.settings, tenant)
+
+    async def submit(self, prompt: str | None = None, **options: Any) -> AsyncJob:
+        """As :meth:`producer.client.LLMClient.submit`."""
+        order = self._operations.order(prompt, **options)
+        await drive_async(self._ledger, self._operations.submit(order))
+        return self.job(order.job_id)
+
+    async def submit_many(self, requests: Iterable[Mapping[str, Any]]) -> list[AsyncJob]:
+        """As :meth:`producer.client.LLMClient.submit_many`."""
+        orders = [self._operations.order(**request) for request in requests]
+        calls = iter(await drive_async(self._ledger, self._operations.submissions(orders)))
+        answers: list[str | Exception] = []
+        while slice_ := list(islice(calls, BULK)):
+            answers += await self._ledger.run_many(slice_)
+        return [
+            AsyncJob(order.job_id, self._ledger, self._operations, refusal(answer))
+            for order, answer in zip(orders, answers, strict=True)
+        ]
+
+    async def complete(self, prompt: str | None = None, **options: Any) -> Result:
+        """As :meth:`producer.client.LLMClient.complete`."""
+        return await (await self.submit(prompt, **options)).result()
+
+    async def chat(self, messages: Iterable[Mapping[str, str]], **options: Any) -> Result:
+        """As :meth:`producer.client.LLMClient.chat`."""
+        return await self.complete(messages=tuple(messages), **options)
+
+    async def stream(self, prompt: str | None = None, **options: Any) -> AsyncGenerator[Event, None]:
+        """Enqueues a request and yields its answer as it is made."""
+        events = (await self.submit(prompt, **options)).stream()
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    def job(self, job_id: str) -> AsyncJob:
+        """As :meth:`producer.client.LLMClient.job`."""
+        return AsyncJob(job_id, self._ledger, self._operations)
+
+    def episode(
+        self, episode_id: str, *, token_budget: int | None = None, timeout_s: float | None = None
+    ) -> AsyncEpisode:
+        """As :meth:`producer.client.LLMClient.episode`, opened by ``async with``."""
+        return AsyncEpisode(self, episode_id, token_budget, timeout_s)
+
+    async def get_stats(self) -> dict[str, Any]:
+        """As :meth:`producer.client.LLMClient.get_stats`."""
+        return await drive_async(self._ledger, self._operations.stats())
+
+    async def close(self) -> None:
+        """Gives the connections back."""
+        await self._ledger.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class AsyncEpisode:
+    """As :class:`producer.client.Episode`; ``async with`` opens it."""
+
+    def __init__(
+        self,
+        client: AsyncLLMClient,
+        episode_id: str,
+        token_budget: int | None,
+        timeout_s: float | None,
+    ) -> None:
+        self.id = episode_id
+        self._client = client
+        self._opening = (episode_id, token_budget, timeout_s)
+        self._level: Level | None = None
+
+    async def submit(self, prompt: str | None = None, **options: Any) -> AsyncJob:
+        """As :meth:`AsyncLLMClient.submit`."""
+        return await self._client.submit(prompt, **options, episode_id=self.id)
+
+    async def complete(self, prompt: str | None = None, **options: Any) -> Result:
+        """As :meth:`AsyncLLMClient.complete`."""
+        return await self._client.complete(prompt, **options, episode_id=self.id)
+
+    async def chat(self, messages: Iterable[Mapping[str, str]], **options: Any) -> Result:
+        """As :meth:`AsyncLLMClient.chat`."""
+        return await self._client.chat(messages, **options, episode_id=self.id)
+
+    def stream(self, prompt: str | None = None, **options: Any) -> AsyncIterator[Event]:
+        """As :meth:`AsyncLLMClient.stream`."""
+        return self._client.stream(prompt, **options, episode_id=self.id)
+
+    async def progress(self, kind: str) -> float:
+        """As :meth:`producer.client.Episode.progress`."""
+        steps = self._client._operations.progress(await self._opened(), kind)
+        return await drive_async(self._client._ledger, steps)
+
+    async def get_stats(self) -> dict[str, Any]:
+        """As :meth:`producer.client.Episode.get_stats`."""
+        steps = self._client._operations.account(await self._opened())
+        return stats_of(await drive_async(self._client._ledger, steps))
+
+    async def _opened(self) -> Level:
+        if self._level is None:
+            steps = self._client._operations.open_episode(*self._opening)
+            self._level = await drive_async(self._client._ledger, steps)
+        return self._level
+
+    async def __aenter__(self) -> Self:
+        await self._opened()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+PortableLLMClient = AsyncLLMClient

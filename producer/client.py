@@ -1,0 +1,168 @@
+"""The client for code that waits. `producer.aio` has the same with await."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+
+from ledger.errors import ApexError
+from ledger.levels import Level
+from ledger.messages import Event, Result
+from ledger.redis_client import Ledger
+from ledger.settings import Settings, load_settings
+from ledger.steps import drive
+from producer.job import Job
+from producer.operations import Operations, stats_of
+
+BULK = 500  # submits in one pipeline
+
+
+class LLMClient:
+    """Enqueues requests and reads their answers. Threads may share one.
+
+    Takes ``prompt`` or ``messages``, and ``agent_id, session_id, episode_id, tenant, model,
+    priority, max_tokens, temperature, top_p, top_k, stop, seed, logit_bias, response_format, tools,
+    idempotency_key, timeout_s, metadata``; :class:`ledger.messages.Request` says what each is.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, tenant: str = "default") -> None:
+        self.settings = settings or load_settings()
+        self._ledger = Ledger(self.settings.redis_url)
+        self._operations = Operations(self.settings, tenant)
+
+    def submit(self, prompt: str | None = None, **options: Any) -> Job:
+        """Enqueues one request and returns at once.
+
+        Raises:
+            InvalidRequest, BudgetExceeded, EpisodeOver, QueueFull, NoInstance, UnknownModel,
+            IdempotencyConflict, RedisUnavailable: nothing was enqueued.
+        """
+        order = self._operations.order(prompt, **options)
+        drive(self._ledger, self._operations.submit(order))
+        return self.job(order.job_id)
+
+    def submit_many(self, requests: Iterable[Mapping[str, Any]]) -> list[Job]:
+        """Enqueues many requests in pipelines, each atomic by itself, in their order.
+
+        All are validated before the first is sent. One that is refused (say by a budget) does not
+        stop the others: its job has ``.refused`` and raises that when it is waited for.
+
+        Raises:
+            InvalidRequest, NoInstance, UnknownModel: nothing was enqueued.
+            RedisUnavailable: Redis went away; repeat with idempotency keys to enqueue the rest.
+        """
+        orders = [self._operations.order(**request) for request in requests]
+        calls = iter(drive(self._ledger, self._operations.submissions(orders)))
+        answers: list[str | Exception] = []
+        while slice_ := list(islice(calls, BULK)):
+            answers += self._ledger.run_many(slice_)
+        return [
+            Job(order.job_id, self._ledger, self._operations, refusal(answer))
+            for order, answer in zip(orders, answers, strict=True)
+        ]
+
+    def complete(self, prompt: str | None = None, **options: Any) -> Result:
+        """Enqueues a request, waits for its end and returns the record.
+
+        Raises:
+            What :meth:`submit` and :meth:`producer.job.Job.result` raise.
+        """
+        return self.submit(prompt, **options).result()
+
+    def chat(self, messages: Iterable[Mapping[str, str]], **options: Any) -> Result:
+        """As :meth:`complete`, for a list of ``{"role": …, "content": …}``."""
+        return self.complete(messages=tuple(messages), **options)
+
+    def stream(self, prompt: str | None = None, **options: Any) -> Iterator[Event]:
+        """Enqueues a request at once and returns the iterator over its answer."""
+        return self.submit(prompt, **options).stream()
+
+    def job(self, job_id: str) -> Job:
+        """The handle of a job that was submitted before, here or elsewhere."""
+        return Job(job_id, self._ledger, self._operations)
+
+    def episode(
+        self, episode_id: str, *, token_budget: int | None = None, timeout_s: float | None = None
+    ) -> Episode:
+        """Opens a run of many jobs under one budget (tokens) and one deadline (seconds).
+
+        An episode that is open keeps its deadline; a ``token_budget`` replaces its limit.
+
+        Raises:
+            InvalidRequest, RedisUnavailable
+        """
+        level = drive(
+            self._ledger, self._operations.open_episode(episode_id, token_budget, timeout_s)
+        )
+        return Episode(self, episode_id, level)
+
+    def get_stats(self) -> dict[str, Any]:
+        """The tenant's ``tokens_used``, ``tokens_held`` and ``budget`` (None: no limit)."""
+        return drive(self._ledger, self._operations.stats())
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Episode:
+    """Requests of one episode. Leaving the block leaves the episode as it is."""
+
+    def __init__(self, client: LLMClient, episode_id: str, level: Level) -> None:
+        self.id = episode_id
+        self._client, self._level = client, level
+
+    def submit(self, prompt: str | None = None, **options: Any) -> Job:
+        """As :meth:`LLMClient.submit`."""
+        return self._client.submit(prompt, **options, episode_id=self.id)
+
+    def complete(self, prompt: str | None = None, **options: Any) -> Result:
+        """As :meth:`LLMClient.complete`."""
+        return self._client.complete(prompt, **options, episode_id=self.id)
+
+    def chat(self, messages: Iterable[Mapping[str, str]], **options: Any) -> Result:
+        """As :meth:`LLMClient.chat`."""
+        return self._client.chat(messages, **options, episode_id=self.id)
+
+    def stream(self, prompt: str | None = None, **options: Any) -> Iterator[Event]:
+        """As :meth:`LLMClient.stream`."""
+        return self._client.stream(prompt, **options, episode_id=self.id)
+
+    def progress(self, kind: str) -> float:
+        """Reports progress; near the deadline it moves the deadline, never past the cap.
+
+        Returns:
+            The seconds that are left.
+        """
+        return drive(self._client._ledger, self._client._operations.progress(self._level, kind))
+
+    def get_stats(self) -> dict[str, Any]:
+        """The episode's ``tokens_used``, ``tokens_held`` and ``budget``."""
+        account = self._client._operations.account(self._level)
+        return stats_of(drive(self._client._ledger, account))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def refusal(answer: str | Exception) -> ApexError | None:
+    """The answer of a bulk submit as a job's ``refused``; errors that are not ours are raised."""
+    if isinstance(answer, Exception) and not isinstance(answer, ApexError):
+        raise answer
+    return answer if isinstance(answer, ApexError) else None

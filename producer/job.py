@@ -1,0 +1,96 @@
+"""A submitted job, seen from the caller's side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ledger import keys, status, stream
+from ledger.errors import ApexError, JobNotFound
+from ledger.messages import Event, Result, State
+from ledger.redis_client import Ledger
+from ledger.status import JobStatus
+from ledger.steps import drive
+from producer.operations import Operations
+from producer.outcomes import error_of, raise_unless_succeeded
+
+
+class Job:
+    """A handle by id; ``client.job(id)`` makes another one, in any process.
+
+    ``refused`` is the reason why a request of a bulk submit was not enqueued, otherwise None;
+    waiting for a refused job raises it.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        ledger: Ledger,
+        operations: Operations,
+        refused: ApexError | None = None,
+    ) -> None:
+        self.id, self.refused = job_id, refused
+        self._ledger, self._operations = ledger, operations
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def stream(self, *, after: int = 0, timeout_s: float | None = None) -> Iterator[Event]:
+        """Yields the answer as it is made: events with ``.text`` and ``.seq``.
+
+        May be called before, during and after the run, and again with ``after`` = the last ``seq``
+        that was seen. An event of kind ``reset`` means that a retry begins anew.
+
+        Raises:
+            JobFailed: the job ended without a result; also its kinds, such as JobCancelled.
+            JobNotFound, ResultTimeout (after ``timeout_s`` seconds), RedisUnavailable
+        """
+        self._require_accepted()
+        for event in stream.follow(self._ledger, self.id, after=after, timeout_s=timeout_s):
+            if event.kind in ("chunk", "reset"):
+                yield event
+            elif event.kind == "end" and event.state is not State.SUCCEEDED:
+                raise error_of(self.outcome())
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Waits for the end, at most ``timeout`` seconds, and returns the record.
+
+        Raises:
+            JobFailed: the job ended without a result; also its kinds, such as JobCancelled.
+            JobNotFound, ResultTimeout, RedisUnavailable
+        """
+        return raise_unless_succeeded(self.outcome(timeout))
+
+    def outcome(self, timeout: float | None = None) -> Result:
+        """As :meth:`result`, but the record of a job that failed is returned, not raised."""
+        self._require_accepted()
+        patience = stream.Patience(self.id, timeout)
+        with self._ledger.subscription(keys.stream(self.id)) as announcements:
+            while True:
+                entry = self._ledger.run(status.read_job(self.id))
+                if entry is None:
+                    raise JobNotFound(job_id=self.id)
+                if entry.result is not None:
+                    return entry.result
+                while (said := announcements.next(patience.slice_s())) is not None:
+                    if stream.is_end(said):
+                        break
+
+    def status(self) -> JobStatus:
+        """State, position, ETA and reason.
+
+        Raises:
+            JobNotFound, RedisUnavailable
+        """
+        return drive(self._ledger, self._operations.status(self.id))
+
+    def cancel(self) -> str:
+        """Cancels the job; what it made is charged, the rest released.
+
+        Returns:
+            ``cancelled``, ``stopping`` (it runs, and ends in a moment), or the state it ended in.
+        """
+        return drive(self._ledger, self._operations.cancel(self.id))
+
+    def _require_accepted(self) -> None:
+        if self.refused is not None:
+            raise self.refused

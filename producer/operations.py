@@ -1,0 +1,186 @@
+"""What a client does, as steps that the sync and the asyncio client drive alike."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import budgets
+import routing
+from ledger import jobs, status
+from ledger.episodes import open_episode, progress
+from ledger.errors import InvalidRequest, JobCancelled, JobNotFound, NoInstance, to_record
+from ledger.levels import Level
+from ledger.messages import Request, Result, State, Usage, parse_request
+from ledger.scripts import Call
+from ledger.settings import Settings
+from ledger.status import Account, JobEntry, JobStatus
+from ledger.steps import Steps
+
+ROUTES_FRESH_S = 1.0
+NOT_YET = ("history", "cache")
+
+_KEY_SPACE = uuid.UUID("5f0c9b5e-58a5-4f0e-9c61-0d1c1f3a7d10")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request, validated and with its job id; nothing was sent yet."""
+
+    job_id: str
+    request: Request
+
+
+class Operations:
+    """Shared by the clients; keeps the registry of instances for a second."""
+
+    def __init__(self, settings: Settings, tenant: str) -> None:
+        self.settings, self.tenant = settings, tenant
+        self._registry: routing.Registry | None = None
+        self._read_at = 0.0
+
+    def order(
+        self, prompt: str | None = None, *, idempotency_key: str | None = None, **fields: Any
+    ) -> Order:
+        """Validates a request.
+
+        Raises:
+            InvalidRequest
+        """
+        if prompt is not None:
+            fields["prompt"] = prompt
+        fields.setdefault("tenant", self.tenant)
+        fields.setdefault("max_tokens", self.settings.max_tokens)
+        fields.setdefault("timeout_s", self.settings.timeout_s)
+        for name in NOT_YET:
+            if fields.get(name):
+                raise InvalidRequest(f"{name} is not available in this version; leave it out.")
+        request = parse_request(**fields)
+        size = sum(len(text.encode()) for text in request.texts)
+        if size > self.settings.max_prompt_bytes:
+            raise InvalidRequest(
+                f"The prompt has {size:,} bytes and may have {self.settings.max_prompt_bytes:,}; "
+                "shorten it or raise APEX_MAX_PROMPT_BYTES."
+            )
+        return Order(_job_id(request.tenant, idempotency_key), request)
+
+    def submit(self, order: Order) -> Steps[str]:
+        """Enqueues an order; returns the instance that has it."""
+        try:
+            return (yield self._submission(order, (yield from self._routes())))
+        except NoInstance:
+            self._registry = None  # what was known of the instances is out of date
+            return (yield self._submission(order, (yield from self._routes())))
+
+    def submissions(self, orders: Iterable[Order]) -> Steps[list[Call[str]]]:
+        """One call for each order, to be sent in a pipeline."""
+        registry = yield from self._routes()
+        return [self._submission(order, registry) for order in orders]
+
+    def status(self, job_id: str) -> Steps[JobStatus]:
+        """Where a job stands."""
+        entry = yield from self._entry(job_id)
+        return (yield status.job_status(job_id, entry.facts.instance))
+
+    def cancel(self, job_id: str) -> Steps[str]:
+        """Cancels a job; see :meth:`producer.job.Job.cancel`."""
+        while True:
+            entry = yield from self._entry(job_id)
+            if entry.facts.state.terminal:
+                return str(entry.facts.state)
+            result = Result(
+                job_id=job_id,
+                state=State.CANCELLED,
+                usage=Usage(
+                    prompt_tokens=entry.facts.prompt_tokens, completion_tokens=entry.facts.made
+                ),
+                finish_reason="cancelled",
+                instance=entry.facts.instance,
+                attempt=entry.facts.failures + 1,
+                error=to_record(JobCancelled(job_id=job_id)),
+            )
+            levels = budgets.levels_of(entry.request, self.settings) if entry.request else []
+            retention_ms = int(self.settings.retention_s * 1000)
+            answer: str = yield jobs.cancel(result, levels=levels, retention_ms=retention_ms)
+            if answer != "moved":
+                return answer
+
+    def account(self, level: Level) -> Steps[Account]:
+        """The tokens of one budget level."""
+        return (yield status.read_accounts([level]))[0]
+
+    def stats(self) -> Steps[dict[str, Any]]:
+        """The tenant's tokens."""
+        return stats_of((yield from self.account(budgets.tenant_level(self.tenant, self.settings))))
+
+    def open_episode(
+        self, episode_id: str, token_budget: int | None, timeout_s: float | None
+    ) -> Steps[Level]:
+        """Opens an episode and returns its budget level."""
+        if token_budget is not None and token_budget < 1:
+            raise InvalidRequest(f"token_budget is {token_budget}; it takes 1 or more tokens.")
+        if timeout_s is not None and not 0 < timeout_s < float("inf"):
+            raise InvalidRequest(f"timeout_s is {timeout_s}; it takes more than 0 seconds.")
+        parse_request(prompt="", agent_id="any", tenant=self.tenant, episode_id=episode_id)
+        level = budgets.episode_level(self.tenant, episode_id, self.settings)
+        yield open_episode(
+            level,
+            token_budget=token_budget,
+            timeout_s=timeout_s or self.settings.episode_timeout_s,
+            cap_s=self.settings.episode_timeout_max_s,
+        )
+        return level
+
+    def progress(self, level: Level, kind: str) -> Steps[float]:
+        """Reports an episode's progress; returns the seconds left."""
+        left_s: float = yield progress(
+            level, kind=kind, extend_s=self.settings.progress_extend_s
+        )
+        return left_s
+
+    def _entry(self, job_id: str) -> Steps[JobEntry]:
+        entry: JobEntry | None = yield status.read_job(job_id)
+        if entry is None:
+            raise JobNotFound(job_id=job_id)
+        return entry
+
+    def _routes(self) -> Steps[routing.Registry]:
+        now = time.monotonic()
+        if self._registry is None or now - self._read_at > ROUTES_FRESH_S:
+            self._registry, self._read_at = (yield routing.read_registry()), now
+        return self._registry
+
+    def _submission(self, order: Order, registry: routing.Registry) -> Call[str]:
+        request = order.request
+        return jobs.submit(
+            order.job_id,
+            request,
+            instance=routing.choose(
+                registry, request.agent_id, request.model, absent_s=self.settings.absent_s
+            ),
+            hold=budgets.hold_for(request),
+            levels=budgets.levels_of(request, self.settings),
+            max_attempts=self.settings.max_attempts,
+            max_waiting=self.settings.max_waiting,
+        )
+
+
+def stats_of(account: Account) -> dict[str, Any]:
+    """A budget level under the names of the clients' ``get_stats``."""
+    return {
+        "tokens_used": account.used,
+        "tokens_held": account.held,
+        "budget": account.limit,
+    }
+
+
+def _job_id(tenant: str, idempotency_key: str | None) -> str:
+    """A new id, or the one that belongs to the tenant's key: a repeated submit finds its job."""
+    if idempotency_key is None:
+        return str(uuid.uuid4())
+    if not 0 < len(idempotency_key) <= 500:
+        raise InvalidRequest("idempotency_key: it takes 1 to 500 characters.")
+    return str(uuid.uuid5(_KEY_SPACE, f"{tenant}\x00{idempotency_key}"))

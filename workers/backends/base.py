@@ -1,0 +1,84 @@
+"""The contract between the runner and a model: a few methods, and abilities that say what it has.
+
+A backend lives in the process of its instance, serves one run at a time per slot, and knows neither
+Celery nor Redis. Third parties add one through the entry point group ``apexq.backends``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ledger.messages import Request
+
+WARM_UP = Request(prompt="test", agent_id="warm-up", max_tokens=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a backend has. What it lacks is refused in the request, never dropped.
+
+    ``continues``: it can go on from partial text, so a job may be preempted and a retry resumes.
+    ``options``: the sampling options of :class:`~ledger.messages.Request` that it takes.
+    ``window``: context length in tokens, 0 when it sets no limit of its own.
+    """
+
+    continues: bool = False
+    options: frozenset[str] = frozenset()
+    window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the answer; ``tokens`` is how many tokens of the model it stands for."""
+
+    text: str
+    tokens: int = 1
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at a request.
+
+    ``max_tokens``: completion tokens still to be made, at most. ``continue_from``: the answer so
+    far, for a backend that continues. ``stop`` is set when the answer is no longer wanted; a
+    backend that waits for something waits for this too.
+    """
+
+    request: Request
+    max_tokens: int
+    continue_from: str = ""
+    attempt: int = 1
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Backend(Protocol):
+    """A model that answers. Errors are :class:`ledger.errors.BackendError` or its kinds."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do; constant after :meth:`load`."""
+        ...
+
+    def load(self) -> None:
+        """Makes the model ready to answer; called once, in the process that will run it."""
+        ...
+
+    def stream(self, run: Run) -> Iterator[Piece]:
+        """Yields the answer piece by piece; closing the iterator stops the work in the model."""
+        ...
+
+    def count_tokens(self, request: Request) -> int:
+        """Prompt tokens of the request as the model will read it, by its own tokenizer."""
+        ...
+
+    def health(self) -> str:
+        """Empty if it can answer now, otherwise one sentence that says why not."""
+        ...
+
+    def close(self) -> None:
+        """Gives back memory and connections."""
+        ...

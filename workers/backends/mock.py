@@ -1,0 +1,102 @@
+"""A stand-in for a model: deterministic, instant, counts words as tokens.
+
+It answers from keywords and a hash of everything it was given, so that any foreign text in its
+context changes the answer. Directives in the prompt make it slow, long, or broken on purpose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+
+from ledger.errors import BackendError
+from ledger.messages import Request
+from ledger.settings import InstanceSpec, Settings
+from workers.backends.base import Abilities, Piece, Run
+from workers.backends.mock_directives import Directives, parse
+
+_ANSWERS = {
+    "plan": "First we list the steps, then we order them, then we begin with the smallest.",
+    "code": "The function takes the input, checks it, and returns the answer as a new value.",
+    "test": "All tests ran and every one of them passed.",
+    "run": "The command ended with exit status zero and printed nothing unexpected.",
+    "review": "The change is sound, though one name could say more than it does.",
+    "crit": "The argument holds, but its second step deserves a proof.",
+    "summar": "In short: the work is done, and what is left is written down.",
+    "hello": "Hello, how can I help you today?",
+    "hi": "Hi there, what shall we do?",
+}
+_DEFAULT = "I have read what you sent and this is my answer."
+
+
+class MockBackend:
+    """Needs no model. Answers ``<sentence> [context <hash>]`` unless a directive says otherwise."""
+
+    abilities = Abilities(
+        continues=True,
+        options=frozenset({"temperature", "top_p", "top_k", "stop", "seed"}),
+    )
+
+    def __init__(self, spec: InstanceSpec, settings: Settings) -> None:
+        self._directives = settings.mock_directives
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def count_tokens(self, request: Request) -> int:
+        """Words of the prompt or of all messages."""
+        return sum(len(text.split()) for text in request.texts)
+
+    def stream(self, run: Run) -> Iterator[Piece]:
+        """Yields one word at a time, from where ``continue_from`` ends."""
+        wants = parse(run.request.texts[-1]) if self._directives else Directives()
+        already = len(run.continue_from.split())
+        if run.stop.wait(wants.first_ms / 1000):
+            return
+        words = _words(run.request, wants)
+        for index, word in itertools.islice(enumerate(words), already, None):
+            if index - already >= run.max_tokens:
+                yield Piece("", 0, "length")
+                return
+            _misbehave(wants, index, run)
+            if run.stop.is_set() or (wants.tps and run.stop.wait(1 / wants.tps)):
+                return
+            yield Piece(word if index == 0 else f" {word}")
+        yield Piece("", 0, "stop")
+
+    def health(self) -> str:
+        """Always well."""
+        return ""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def context_hash(request: Request) -> str:
+    """Twelve hex digits of everything the request lets the model read, and of nothing else."""
+    context = "\x00".join([request.tenant, request.agent_id, request.session_id or ""])
+    context += "\x01".join(request.texts)
+    return hashlib.sha256(context.encode()).hexdigest()[:12]
+
+
+def _words(request: Request, wants: Directives) -> Iterator[str]:
+    if wants.say is not None:
+        return iter(wants.say.split())
+    if wants.tokens is not None:
+        mark = context_hash(request)[:4]
+        return (f"{mark}-{index}" for index in range(wants.tokens))
+    text = request.texts[-1].lower()
+    answer = next((said for word, said in _ANSWERS.items() if word in text), _DEFAULT)
+    return iter(f"{answer} [context {context_hash(request)}]".split())
+
+
+def _misbehave(wants: Directives, index: int, run: Run) -> None:
+    if index == wants.error_at:
+        raise BackendError("The mock was told to fail here.", backend="mock", retriable=False)
+    if index == wants.crash_at and run.attempt <= wants.crashes:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if index == wants.hang_at:
+        signal.pause()

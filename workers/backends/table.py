@@ -1,0 +1,43 @@
+"""Backends by name. A backend's module, and with it the model's library, is imported on demand."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from ledger.errors import BackendMissing, UnknownBackend
+from ledger.settings import InstanceSpec, Settings
+from workers.backends.base import Backend
+
+BUILT_IN = {"mock": "workers.backends.mock:MockBackend"}
+EXTRAS: dict[str, str] = {}  # backend -> the extra that brings its library
+
+
+def known() -> dict[str, str]:
+    """Name -> ``module:Class`` of every backend, third parties' included."""
+    others = {point.name: point.value for point in entry_points(group="apexq.backends")}
+    return others | BUILT_IN
+
+
+def create(spec: InstanceSpec, settings: Settings) -> Backend:
+    """The backend of an instance, not loaded yet; it is given its spec and all settings.
+
+    Raises:
+        UnknownBackend: there is none of that name.
+        BackendMissing: its library is not installed.
+        InvalidSetting: an option of the instance is unknown to it or has a bad value.
+    """
+    table = known()
+    if spec.backend not in table:
+        near = difflib.get_close_matches(spec.backend, table, 1)
+        hint = f"{', '.join(sorted(table))}" + (f"; did you mean {near[0]}?" if near else "")
+        raise UnknownBackend(backend=spec.backend, known=hint)
+    module, _, name = table[spec.backend].partition(":")
+    try:
+        factory = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(spec.backend, spec.backend)
+        raise BackendMissing(backend=spec.backend, extra=extra) from error
+    return cast(Backend, factory(spec, settings))

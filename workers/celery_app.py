@@ -1,0 +1,66 @@
+"""The Celery app behind ``celery -A workers``."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from ledger.redis_client import CONNECTION
+from ledger.settings import Settings
+from workers.context import WorkerContext
+from workers.guardian import GuardianStep
+from workers.startup import connect_signals
+from workers.task import JobTask
+
+SOCKET = {
+    "socket_timeout": CONNECTION["socket_timeout"],
+    "socket_connect_timeout": CONNECTION["socket_connect_timeout"],
+    "socket_keepalive": True,
+    "health_check_interval": CONNECTION["health_check_interval"],
+}
+
+
+class ApexCelery(Celery):
+    """Celery, and the worker context that its tasks and steps share."""
+
+    context: WorkerContext
+
+
+def create_app(settings: Settings) -> ApexCelery:
+    """The app: one task, at most one message per slot in a worker, results read from the ledger."""
+    app = ApexCelery(
+        "workers",
+        broker=settings.redis_url,
+        backend=f"workers.result_backend:LedgerBackend+{settings.redis_url}",
+    )
+    app.context = WorkerContext(settings)
+    app.conf.update(
+        imports=["workers"],
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,  # the ledger has it; the backend only reads
+        task_acks_late=True,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_concurrency=1,
+        worker_send_task_events=True,
+        worker_consumer="workers.consumer:JobConsumer",
+        worker_proc_alive_timeout=settings.load_timeout_s,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_deduplicate_successful_tasks=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            **SOCKET,
+            "queue_order_strategy": "priority",
+            "priority_steps": [0, 3, 6, 9],
+            "visibility_timeout": 7 * 86_400,  # recovery is the ledger's, not the broker's
+        },
+        redis_socket_timeout=SOCKET["socket_timeout"],
+        redis_socket_connect_timeout=SOCKET["socket_connect_timeout"],
+        redis_socket_keepalive=True,
+        redis_backend_health_check_interval=SOCKET["health_check_interval"],
+    )
+    app.register_task(JobTask())
+    app.steps["worker"].add(GuardianStep)
+    connect_signals(app)
+    return app

@@ -1,0 +1,78 @@
+"""What follows when the process that ran a job is gone: the next attempt, or the job's end."""
+
+from __future__ import annotations
+
+import logging
+
+from budgets import levels_of
+from ledger import jobs, status, stream
+from ledger.errors import ApexError, DeadlineExceeded, JobCancelled, JobDead, to_record
+from ledger.messages import Result, State, Usage
+from ledger.status import JobEntry, JobFacts
+from workers.context import WorkerContext
+from workers.persist import persist, until_back
+
+log = logging.getLogger(__name__)
+
+_STATES: dict[type[ApexError], State] = {JobDead: State.DEAD, JobCancelled: State.CANCELLED}
+
+
+def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
+    """Settles a job whose process ended without a word.
+
+    Returns whether the job has ended, and the sentence that says why.
+    """
+    entry = persist(context.ledger, status.read_job(job_id))
+    if entry is None or not _ours(entry.facts, context):
+        return False, "The job is no longer this worker's."
+    facts = entry.facts
+    error = _final(facts)
+    if error is None:
+        call = jobs.requeue(
+            job_id,
+            instance=facts.instance,
+            fence=facts.fence,
+            reason="worker lost",
+            failed=True,
+        )
+        if persist(context.ledger, call) != "exhausted":
+            log.warning("job %s: its process was lost; the next attempt follows", job_id)
+            return False, "The process was lost; the next attempt follows."
+        error = JobDead(job_id=job_id, attempts=facts.failures + 1)
+    _end(context, entry, error)
+    log.warning("job %s: %s", job_id, error)
+    return True, error.message
+
+
+def _ours(facts: JobFacts, context: WorkerContext) -> bool:
+    return facts.state is State.RUNNING and facts.owner == context.owner
+
+
+def _final(facts: JobFacts) -> ApexError | None:
+    """Why a lost job gets no further attempt, if there is a reason."""
+    if facts.stop == "cancel":
+        return JobCancelled(job_id=facts.job_id)
+    if facts.now_ms > facts.deadline_ms:
+        return DeadlineExceeded(job_id=facts.job_id, timeout_s=facts.timeout_s)
+    return None
+
+
+def _end(context: WorkerContext, entry: JobEntry, error: ApexError) -> None:
+    facts = entry.facts
+    state = _STATES.get(type(error), State.FAILED)
+    levels = levels_of(entry.request, context.settings) if entry.request else ()
+    result = Result(
+        job_id=facts.job_id,
+        state=state,
+        text=until_back(lambda: stream.text_of(stream.replay(context.ledger, facts.job_id))),
+        usage=Usage(prompt_tokens=facts.prompt_tokens, completion_tokens=facts.made),
+        finish_reason="cancelled" if state is State.CANCELLED else "error",
+        instance=facts.instance,
+        attempt=facts.failures + 1,
+        error=to_record(error),
+    )
+    retention_ms = int(context.settings.retention_s * 1000)
+    persist(
+        context.ledger,
+        jobs.finish(result, fence=facts.fence, levels=levels, retention_ms=retention_ms),
+    )

@@ -1,0 +1,132 @@
+"""Sends chunks to the ledger beside the generation, so that neither waits for the other.
+
+A piece goes out at once when no chunk is in flight; what is made meanwhile is joined into the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ledger import jobs
+from ledger.clock import Clock
+from ledger.errors import CorruptEntry
+from ledger.jobs import Claim, Control
+from ledger.messages import Event
+from ledger.redis_client import Ledger
+from ledger.settings import InstanceSpec
+from workers.backends import Piece
+from workers.persist import persist
+
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Carries one attempt's pieces to its stream, under its fence.
+
+    ``control`` is the ledger's latest word; anything but ``go`` means that the answer is not wanted
+    any more, and ``on_stop`` was called. ``text`` and ``tokens`` are what the ledger has accepted.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        claim: Claim,
+        spec: InstanceSpec,
+        *,
+        prompt_tokens: int,
+        yields_to_bands_below: int,
+        on_stop: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self.control: Control = "go"
+        self.text = ""
+        self.tokens = 0
+        self.first_at: float | None = None
+        self._ledger, self._claim, self._spec, self._clock = ledger, claim, spec, clock
+        self._prompt_tokens = prompt_tokens
+        self._yields = yields_to_bands_below
+        self._on_stop = on_stop
+        self._accepted: list[str] = []
+        self._pending: list[Piece] = []
+        self._closing = False
+        self._changed = threading.Condition()
+        self._error: BaseException | None = None
+        self._chunk = 0
+        self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
+        self._thread.start()
+
+    def reset(self) -> None:
+        """Tells readers that what an earlier attempt sent is void."""
+        self._note(self._send(Event(kind="reset", attempt=self._claim.fence), 0), "", 0)
+        self.first_at = None
+
+    def put(self, piece: Piece) -> None:
+        """Takes a piece; returns at once."""
+        with self._changed:
+            self._pending.append(piece)
+            self._changed.notify()
+
+    @property
+    def delivered_all(self) -> bool:
+        """True if no piece was left behind when the answer was stopped; known after close()."""
+        return not self._pending
+
+    def close(self) -> Control:
+        """Sends what is left, waits for it, and returns the ledger's last word."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        self.text = "".join(self._accepted)
+        if self._error is not None:
+            raise self._error
+        return self.control
+
+    def _work(self) -> None:
+        try:
+            while self.control == "go" and (pieces := self._take()):
+                text = "".join(piece.text for piece in pieces)
+                tokens = sum(piece.tokens for piece in pieces)
+                event = Event(kind="chunk", attempt=self._claim.fence, text=text, tokens=tokens)
+                self._note(self._send(event, tokens), text, tokens)
+        except BaseException as error:  # noqa: BLE001  it is raised in close()
+            self._error = error
+            self._on_stop()
+
+    def _note(self, control: Control, text: str, tokens: int) -> None:
+        self.control = control
+        if control not in ("fenced", "budget"):
+            self._accepted.append(text)
+            self.tokens += tokens
+            self.first_at = self.first_at or self._clock.monotonic()
+        if control != "go":
+            self._on_stop()
+
+    def _take(self) -> list[Piece]:
+        with self._changed:
+            while not self._pending and not self._closing:
+                self._changed.wait()
+            pieces, self._pending = self._pending, []
+            return pieces
+
+    def _send(self, event: Event, tokens: int) -> Control:
+        """Sends one chunk until Redis has answered; the same number again is not doubled."""
+        self._chunk += 1
+        call = jobs.emit(
+            self._claim.job_id,
+            instance=self._spec.name,
+            fence=self._claim.fence,
+            chunk=self._chunk,
+            tokens=tokens,
+            prompt_tokens=self._prompt_tokens,
+            event=event,
+            slots=self._spec.slots,
+            yields_to_bands_below=self._yields,
+        )
+        try:
+            return persist(self._ledger, call)
+        except CorruptEntry as error:
+            log.error("%s", error)
+            return "fenced"

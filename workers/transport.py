@@ -1,0 +1,68 @@
+"""kombu's Redis transport, guarded: an envelope that is not ours is set aside, not choked on.
+
+An envelope that cannot be decoded stops a stock worker, and some come back at every start.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from typing import Any
+
+from kombu.transport import redis as kombu_redis
+
+from ledger import keys
+from workers.task import TASK_NAME
+
+log = logging.getLogger(__name__)
+
+
+def complaint(raw: bytes | str) -> str:
+    """What is wrong with an envelope; empty if it is a wake-up of ours."""
+    try:
+        message = json.loads(raw)
+        properties, headers = message["properties"], message["headers"]
+        if message["content-type"] != "application/json":
+            return "its content type is not JSON"
+        if properties["body_encoding"] != "base64":
+            return "its body is not base64"
+        json.loads(base64.b64decode(message["body"], validate=True))
+        info = properties["delivery_info"]
+        texts = (properties["delivery_tag"], info["exchange"], info["routing_key"], headers["id"])
+        if not all(isinstance(text, str) for text in texts):
+            return "its ids are not text"
+    except (ValueError, TypeError, LookupError) as error:
+        return f"it is not a Celery message ({type(error).__name__})"
+    if headers.get("task") != TASK_NAME:
+        return "it is another application's task"
+    return ""
+
+
+class Channel(kombu_redis.Channel):
+    """Reads from the lists through :func:`complaint`."""
+
+    def _get_client(self) -> Any:
+        base, channel = super()._get_client(), self
+
+        class Guarded(base):
+            def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+                reply = super().parse_response(connection, command_name, **options)
+                if command_name != "BRPOP" or not reply:
+                    return reply
+                why = complaint(reply[1])
+                if not why:
+                    return reply
+                queue = reply[0].decode(errors="replace")
+                log.error("set a message of queue %s aside in %s: %s", queue, keys.ASIDE, why)
+                with channel.conn_or_acquire() as client:
+                    client.lpush(keys.ASIDE, reply[1])
+                return None
+
+        return Guarded
+
+
+class Transport(kombu_redis.Transport):
+    """Named by ``broker_transport``, so that the broker's URL stays a plain Redis URL."""
+
+    Channel = Channel
