@@ -216,6 +216,13 @@ class InstanceTaken(ApexError):
     )
 
 
+class StackFailed(ApexError):
+    """Redis and workers on this machine could not be started, kept up or stopped."""
+
+    code = "stack_failed"
+    default = "The local stack did not come up."
+
+
 def _by_code(root: type[ApexError]) -> dict[str, type[ApexError]]:
     found = {root.code: root}
     for sub in root.__subclasses__():

@@ -1,0 +1,41 @@
+"""How many tokens a request may cost at most, before any tokenizer has seen it.
+
+Every token of a byte-level BPE (and of SentencePiece with byte fallback) stands for at least one
+byte of text, so a text never has more tokens than bytes. A chat template adds its own: a frame
+around each message, and once per request the first and the answer's opening tokens and at times a
+system text of its own.
+
+What the bound leaves out is met at the claim, where the model's own tokenizer counts: the history
+of a session, and templates with a longer text of their own. The hold is topped up there, or the
+job ends denied; so a budget holds even where this bound does not.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ledger.messages import Request
+
+# <|start_header_id|>assistant<|end_header_id|>\n\n … <|eot_id|> is 5, ChatML's frame too.
+TOKENS_PER_MESSAGE = 8
+
+# First token, answer's opening, and the system text that templates put in by themselves:
+# Llama 3.1's dates take about 25, Qwen 2.5's sentence about 20.
+TOKENS_PER_REQUEST = 64
+
+
+def prompt_tokens_bound(request: Request) -> int:
+    """An upper bound of the prompt's tokens, without the session's history."""
+    named = [message.name for message in request.messages or () if message.name]
+    texts = [*request.texts, *named]
+    # Templates print tools indented and some escape what is not ASCII; so it is never longer.
+    texts += [json.dumps(tool, indent=4) for tool in request.tools or ()]
+    if request.response_format is not None:
+        texts.append(json.dumps(request.response_format, indent=4))
+    text_bytes = sum(len(text.encode()) for text in texts)
+    return text_bytes + TOKENS_PER_MESSAGE * len(request.texts) + TOKENS_PER_REQUEST
+
+
+def hold_for(request: Request) -> int:
+    """The tokens that are held when the request is submitted: prompt's bound and answer."""
+    return prompt_tokens_bound(request) + request.max_tokens

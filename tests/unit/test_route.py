@@ -1,0 +1,82 @@
+"""The choice of an instance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.errors import NoInstance, UnknownModel
+from ledger.instances import Descriptor
+from routing.registry import Entry, Registry
+from routing.rendezvous import rank
+from routing.route import choose
+
+ABSENT_S = 60
+
+
+def entry(name: str, absent_s: float = 0, model: str = "m", **more: Any) -> Entry:
+    return Entry(Descriptor(name=name, backend="mock", model=model, **more), absent_s)
+
+
+def registry(*entries: Entry) -> Registry:
+    return Registry(entries)
+
+
+FIVE = registry(*(entry(f"inst{number}") for number in range(5)))
+
+
+def test_an_agent_goes_where_its_hash_says_every_time() -> None:
+    expected = rank("a7", [(f"inst{number}", 1.0) for number in range(5)])[0]
+    assert {choose(FIVE, "a7", None, ABSENT_S) for _ in range(3)} == {expected}
+
+
+def test_a_role_goes_to_its_own_instance_before_any_hash() -> None:
+    assert [choose(FIVE, role, None, ABSENT_S) for role in ("planner", "Summarizer")] == [
+        "inst0",
+        "inst4",
+    ]
+
+
+def test_an_instance_away_for_less_than_the_limit_keeps_its_agents() -> None:
+    away = registry(entry("inst0", absent_s=59.9), entry("inst1"))
+    assert choose(away, "Planner", None, ABSENT_S) == "inst0"
+    gone = registry(entry("inst0", absent_s=60), entry("inst1"))
+    assert choose(gone, "Planner", None, ABSENT_S) == "inst1"
+
+
+def test_only_instances_that_serve_the_model_count() -> None:
+    mixed = registry(entry("inst0", model="small"), entry("inst1", model="big"))
+    agents = [f"a{number}" for number in range(50)]
+    assert {choose(mixed, agent, "big", ABSENT_S) for agent in agents} == {"inst1"}
+    assert {choose(mixed, agent, None, ABSENT_S) for agent in agents} == {"inst0", "inst1"}
+    assert choose(mixed, "Planner", "big", ABSENT_S) == "inst1"
+
+
+def test_a_heavier_instance_gets_more_agents() -> None:
+    mixed = registry(entry("inst0"), entry("inst1", weight=9.0))
+    chosen = [choose(mixed, f"a{number}", None, ABSENT_S) for number in range(1000)]
+    assert 850 < chosen.count("inst1") < 950
+
+
+def test_a_model_that_nobody_serves_is_named_beside_the_known_ones() -> None:
+    mixed = registry(entry("inst0", model="small"), entry("inst1", model="big", absent_s=999))
+    with pytest.raises(UnknownModel) as caught:
+        choose(mixed, "a", "huge", ABSENT_S)
+    assert (caught.value.model, caught.value.known) == ("huge", "big, small")
+
+
+@pytest.mark.parametrize(
+    ("known", "model"),
+    [
+        (registry(), None),
+        (registry(), "m"),
+        (registry(entry("inst0", absent_s=60)), None),
+        (registry(entry("inst0", absent_s=60), entry("inst1", model="other")), "m"),
+    ],
+)
+def test_without_a_live_instance_the_sentence_says_how_to_start_one(
+    known: Registry, model: str | None
+) -> None:
+    with pytest.raises(NoInstance, match="start one with"):
+        choose(known, "a", model, ABSENT_S)
