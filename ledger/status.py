@@ -129,14 +129,13 @@ def job_status(job_id: str, instance: str) -> Call[JobStatus]:
     """
 
     def read(reply: list[Any]) -> JobStatus:
-        flat, rank, woken, running, run_ms, instance_state, silent_ms = reply
+        flat, position, run_ms, instance_state, silent_ms = reply
         if not flat:
             raise JobNotFound(job_id=job_id)
         facts = facts_of(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), 0)
         if facts.state is not State.QUEUED:
             where = f" on {instance}" if facts.state is State.RUNNING else ""
             return JobStatus(job_id, facts.state, instance, None, None, f"{facts.state}{where}")
-        position = running + (woken + rank if rank >= 0 else 0)
         eta_s = round(position * run_ms / 1000, 1) if run_ms else None
         why = _why_waiting(instance, position, instance_state, silent_ms)
         return JobStatus(job_id, facts.state, instance, position, eta_s, why)

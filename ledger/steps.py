@@ -1,6 +1,6 @@
 """Operations of several round trips, written once: a generator yields calls and is sent answers.
 
-The sync and the asyncio client drive the same generators (the "sans-I/O" way, as in h11 and wsproto).
+The sync and the asyncio client drive the same generators: the "sans-I/O" way of h11 and wsproto.
 """
 
 from __future__ import annotations

@@ -101,7 +101,8 @@ class AsyncLLMClient:
         calls = iter(await drive_async(self._ledger, self._operations.submissions(orders)))
         answers: list[str | Exception] = []
         while slice_ := list(islice(calls, BULK)):
-            answers += await self._ledger.run_many(slice_)
+            batch = await self._ledger.run_many(slice_)
+            answers += batch
         return [
             AsyncJob(order.job_id, self._ledger, self._operations, refusal(answer))
             for order, answer in zip(orders, answers, strict=True)
@@ -115,7 +116,9 @@ class AsyncLLMClient:
         """As :meth:`producer.client.LLMClient.chat`."""
         return await self.complete(messages=tuple(messages), **options)
 
-    async def stream(self, prompt: str | None = None, **options: Any) -> AsyncGenerator[Event, None]:
+    async def stream(
+        self, prompt: str | None = None, **options: Any
+    ) -> AsyncGenerator[Event, None]:
         """Enqueues a request and yields its answer as it is made."""
         events = (await self.submit(prompt, **options)).stream()
         async with aclosing(events):

@@ -57,7 +57,8 @@ class LLMClient:
         calls = iter(drive(self._ledger, self._operations.submissions(orders)))
         answers: list[str | Exception] = []
         while slice_ := list(islice(calls, BULK)):
-            answers += self._ledger.run_many(slice_)
+            batch = self._ledger.run_many(slice_)
+            answers += batch
         return [
             Job(order.job_id, self._ledger, self._operations, refusal(answer))
             for order, answer in zip(orders, answers, strict=True)

@@ -70,10 +70,11 @@ class Operations:
     def submit(self, order: Order) -> Steps[str]:
         """Enqueues an order; returns the instance that has it."""
         try:
-            return (yield self._submission(order, (yield from self._routes())))
+            instance: str = yield self._submission(order, (yield from self._routes()))
         except NoInstance:
             self._registry = None  # what was known of the instances is out of date
-            return (yield self._submission(order, (yield from self._routes())))
+            instance = yield self._submission(order, (yield from self._routes()))
+        return instance
 
     def submissions(self, orders: Iterable[Order]) -> Steps[list[Call[str]]]:
         """One call for each order, to be sent in a pipeline."""
@@ -83,7 +84,8 @@ class Operations:
     def status(self, job_id: str) -> Steps[JobStatus]:
         """Where a job stands."""
         entry = yield from self._entry(job_id)
-        return (yield status.job_status(job_id, entry.facts.instance))
+        found: JobStatus = yield status.job_status(job_id, entry.facts.instance)
+        return found
 
     def cancel(self, job_id: str) -> Steps[str]:
         """Cancels a job; see :meth:`producer.job.Job.cancel`."""
@@ -110,7 +112,8 @@ class Operations:
 
     def account(self, level: Level) -> Steps[Account]:
         """The tokens of one budget level."""
-        return (yield status.read_accounts([level]))[0]
+        accounts: list[Account] = yield status.read_accounts([level])
+        return accounts[0]
 
     def stats(self) -> Steps[dict[str, Any]]:
         """The tenant's tokens."""
@@ -136,9 +139,7 @@ class Operations:
 
     def progress(self, level: Level, kind: str) -> Steps[float]:
         """Reports an episode's progress; returns the seconds left."""
-        left_s: float = yield progress(
-            level, kind=kind, extend_s=self.settings.progress_extend_s
-        )
+        left_s: float = yield progress(level, kind=kind, extend_s=self.settings.progress_extend_s)
         return left_s
 
     def _entry(self, job_id: str) -> Steps[JobEntry]:

@@ -21,6 +21,7 @@ from ledger.errors import (
     CorruptEntry,
     DeadlineExceeded,
     InvalidRequest,
+    JobCancelled,
     to_record,
 )
 from ledger.jobs import Claim, Noop
@@ -147,7 +148,7 @@ class Attempt:
                 return self._give_back("yield")
             case "cancel":
                 self._finish_reason = "cancelled"
-                return self._end(State.CANCELLED)
+                return self._end(State.CANCELLED, JobCancelled(job_id=self._claim.job_id))
             case "deadline":
                 return self._end_with(DeadlineExceeded(timeout_s=self._request.timeout_s))
             case "budget":
@@ -291,7 +292,7 @@ class Attempt:
                 prompt_tokens=self._prompt_tokens if sender else 0,
                 completion_tokens=claim.made + (sender.tokens if sender else 0),
             ),
-            finish_reason=self._finish_reason,  # type: ignore[arg-type]
+            finish_reason=self._finish_reason,
             instance=self._spec.name,
             attempt=claim.failures + 1,
             timings=Timings(

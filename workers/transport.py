@@ -43,7 +43,8 @@ class Channel(kombu_redis.Channel):
     """Reads from the lists through :func:`complaint`."""
 
     def _get_client(self) -> Any:
-        base, channel = super()._get_client(), self
+        base: Any = super()._get_client()
+        channel = self
 
         class Guarded(base):
             def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:

@@ -1,0 +1,70 @@
+"""A scrubbed environment, and real servers and workers for whoever asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from ledger.settings import Settings, load_settings
+from producer import LLMClient
+from tests.support import servers
+from tests.support.workers import Worker, working
+
+StartWorkers = Callable[..., list[Worker]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _scrubbed_environment() -> None:
+    """No setting of whoever runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith(("APEX_", "LLM_", "CELERY")) or name == "REDIS_URL":
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def server_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a real server: the embedded Valkey, and a stock Redis where one is installed."""
+    binary = servers.embedded() if request.param == "valkey" else servers.stock()
+    if binary is None:
+        pytest.skip("no redis-server is installed")
+    with servers.server(binary, tmp_path_factory.mktemp(request.param)) as (url, _):
+        yield url
+
+
+@pytest.fixture
+def redis_url(server_url: str) -> str:
+    """The server, emptied."""
+    with redis.Redis.from_url(server_url) as client:
+        client.flushall()
+    return server_url
+
+
+@pytest.fixture
+def settings(redis_url: str) -> Settings:
+    """Five mock instances on the emptied server."""
+    return load_settings(env={}, redis_url=redis_url, mock_directives=True)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[LLMClient]:
+    """A client of the emptied server."""
+    with LLMClient(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def start_workers(redis_url: str, tmp_path: Path) -> Iterator[StartWorkers]:
+    """``start_workers("inst0", "inst1", env={...})``: real workers, ended after the test."""
+    with ExitStack() as stack:
+
+        def start(*names: str, env: dict[str, str] | None = None) -> list[Worker]:
+            return stack.enter_context(working(redis_url, tmp_path, *names, env=env))
+
+        yield start
