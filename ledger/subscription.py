@@ -50,7 +50,10 @@ class Subscriptions:
         """Subscribes for the length of the block."""
         if self._pid != os.getpid():
             self._pid, self._idle = os.getpid(), []
-        pubsub = self._idle.pop() if self._idle else self._client.pubsub()
+        try:
+            pubsub = self._idle.pop()
+        except IndexError:  # not asked before: another thread may have taken the last one
+            pubsub = self._client.pubsub()
         try:
             subscription = Subscription(pubsub)
             pubsub.subscribe(channel)

@@ -41,7 +41,7 @@ class Job:
         that was seen. An event of kind ``reset`` means that a retry begins anew.
 
         Raises:
-            JobFailed: the job ended without a result; also its kinds, such as JobCancelled.
+            What the job ended with, as :meth:`result` does.
             JobNotFound, ResultTimeout (after ``timeout_s`` seconds), RedisUnavailable
         """
         self._require_accepted()
@@ -55,7 +55,8 @@ class Job:
         """Waits for the end, at most ``timeout`` seconds, and returns the record.
 
         Raises:
-            JobFailed: the job ended without a result; also its kinds, such as JobCancelled.
+            What the job ended with: JobFailed or one of its kinds, such as JobCancelled, or
+            BudgetExceeded or InvalidRequest when its worker denied it.
             JobNotFound, ResultTimeout, RedisUnavailable
         """
         return raise_unless_succeeded(self.outcome(timeout))

@@ -164,6 +164,8 @@ class Attempt:
         """Streams the answer; returns the ledger's last word, ``go`` when it is complete."""
         claim, request = self._claim, self._request
         self._refuse_unknown_options()
+        if self._runner.settings.log_prompts:
+            log.info("job %s is asked: %s", claim.job_id, " | ".join(request.texts))
         self._prompt_tokens = self._backend.count_tokens(request)
         budget = self._tokens_allowed()
         if budget is None:

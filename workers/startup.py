@@ -35,6 +35,7 @@ def connect_signals(app: Any) -> None:
     def choose_instance(instance: Any, conf: Any, options: dict[str, Any], **_: Any) -> None:
         try:
             context.spec = _instance_of(context, options.get("queues"))
+            _refuse_other_concurrency(context.spec, options)
             backends.create(context.spec, context.settings)  # a bad option ends here, not in a loop
             host = instance.hostname.partition("@")[2] or socket.gethostname()
             instance.hostname = f"{context.spec.name}@{host}"
@@ -77,6 +78,16 @@ def _instance_of(context: WorkerContext, queues: Any) -> InstanceSpec:
             f"start it with -Q and one of {known}."
         )
     return context.settings.instance(names[0])
+
+
+def _refuse_other_concurrency(spec: InstanceSpec, options: dict[str, Any]) -> None:
+    """The pool follows the instance; a flag that would be ignored is refused instead."""
+    concurrency = options.get("concurrency")
+    if concurrency not in (None, 0, spec.slots):
+        raise SystemExit(
+            f"apexq: {spec.name} has {spec.slots} slot(s), not {concurrency}: "
+            "leave --concurrency out, or set the instance's slots in apexq.toml."
+        )
 
 
 def _register(app: Any, context: WorkerContext, node: str) -> None:
