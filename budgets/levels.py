@@ -1,28 +1,42 @@
-"""The budget levels that a request is held and charged in."""
+"""The budget levels that a job is held and charged in."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ledger.levels import Level
-from ledger.messages import Request
 from ledger.settings import Settings
 
 
-def levels_of(request: Request, settings: Settings) -> list[Level]:
-    """Tenant, agent, and where the request names them session and episode.
+class Payer(Protocol):
+    """Whose tokens are spent: a request, or a job as the ledger holds it."""
 
-    Which levels there are depends on the request alone: a producer and a worker with different
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def agent_id(self) -> str: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def episode_id(self) -> str | None: ...
+
+
+def levels_of(payer: Payer, settings: Settings) -> list[Level]:
+    """Tenant, agent, and where the payer names them session and episode.
+
+    Which levels there are depends on the payer alone: a producer and a worker with different
     settings still hold and release the same ones. Only default limits come from the settings.
     """
-    tenant, agent = request.tenant, request.agent_id
+    tenant, agent = payer.tenant, payer.agent_id
     found = [
         tenant_level(tenant, settings),
         Level("agent", (tenant, agent), _agent_limit(agent, settings)),
     ]
-    if request.session_id is not None:
-        session = request.session_id
+    if payer.session_id is not None:
+        session = payer.session_id
         found.append(Level("session", (tenant, agent, session), settings.limit("session", session)))
-    if request.episode_id is not None:
-        found.append(episode_level(tenant, request.episode_id, settings))
+    if payer.episode_id is not None:
+        found.append(episode_level(tenant, payer.episode_id, settings))
     return found
 
 

@@ -10,7 +10,6 @@ from typing import Any, Literal, NoReturn
 from ledger import keys
 from ledger.errors import (
     BudgetExceeded,
-    CorruptEntry,
     EpisodeOver,
     IdempotencyConflict,
     JobNotFound,
@@ -43,7 +42,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """A wake-up that no longer applies; ``state`` is the job's, or ``gone``."""
+    """A wake-up that does not apply; ``state`` is the job's, or ``gone`` or ``corrupt``."""
 
     state: str
 
@@ -104,6 +103,9 @@ def submit(
             hold,
             instance,
             request.tenant,
+            request.agent_id,
+            request.session_id or "",
+            request.episode_id or "",
             int(request.timeout_s * 1000),
             max_attempts,
             max_waiting,
@@ -121,8 +123,6 @@ def claim(
     def read(reply: list[Any]) -> Claim | Noop:
         if reply[0] == "noop":
             return Noop(reply[1])
-        if reply[2] is None:
-            raise CorruptEntry(job_id=job_id)
         return Claim(job_id, *reply[1:])
 
     return Call(

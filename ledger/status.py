@@ -19,6 +19,10 @@ class JobFacts:
     """A job's own fields; times are Redis' own, in ms."""
 
     job_id: str
+    tenant: str
+    agent_id: str
+    session_id: str | None
+    episode_id: str | None
     state: State
     instance: str
     band: int
@@ -78,6 +82,10 @@ def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
     try:
         return JobFacts(
             job_id=job_id,
+            tenant=fields["tenant"],
+            agent_id=fields["agent"],
+            session_id=fields.get("session"),
+            episode_id=fields.get("episode"),
             state=State(fields["state"]),
             instance=fields["instance"],
             band=int(fields["band"]),

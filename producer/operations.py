@@ -104,7 +104,7 @@ class Operations:
                 attempt=entry.facts.failures + 1,
                 error=to_record(JobCancelled(job_id=job_id)),
             )
-            levels = budgets.levels_of(entry.request, self.settings) if entry.request else []
+            levels = budgets.levels_of(entry.facts, self.settings)
             retention_ms = int(self.settings.retention_s * 1000)
             answer: str = yield jobs.cancel(result, levels=levels, retention_ms=retention_ms)
             if answer != "moved":

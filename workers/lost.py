@@ -8,7 +8,7 @@ from budgets import levels_of
 from ledger import jobs, status, stream
 from ledger.errors import ApexError, DeadlineExceeded, JobCancelled, JobDead, to_record
 from ledger.messages import Result, State, Usage
-from ledger.status import JobEntry, JobFacts
+from ledger.status import JobFacts
 from workers.context import WorkerContext
 from workers.persist import persist, until_back
 
@@ -39,7 +39,7 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
             log.warning("job %s: its process was lost; the next attempt follows", job_id)
             return False, "The process was lost; the next attempt follows."
         error = JobDead(job_id=job_id, attempts=facts.failures + 1)
-    _end(context, entry, error)
+    _end(context, facts, error)
     log.warning("job %s: %s", job_id, error)
     return True, error.message
 
@@ -57,10 +57,9 @@ def _final(facts: JobFacts) -> ApexError | None:
     return None
 
 
-def _end(context: WorkerContext, entry: JobEntry, error: ApexError) -> None:
-    facts = entry.facts
+def _end(context: WorkerContext, facts: JobFacts, error: ApexError) -> None:
     state = _STATES.get(type(error), State.FAILED)
-    levels = levels_of(entry.request, context.settings) if entry.request else ()
+    levels = levels_of(facts, context.settings)
     result = Result(
         job_id=facts.job_id,
         state=state,

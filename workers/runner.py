@@ -11,7 +11,7 @@ from enum import StrEnum
 from pydantic import ValidationError
 
 from budgets import levels_of
-from ledger import jobs, stream
+from ledger import jobs, status, stream
 from ledger.clock import Clock, SystemClock
 from ledger.errors import (
     ApexError,
@@ -92,6 +92,8 @@ class Runner:
             ),
         )
         if isinstance(claim, Noop):
+            if claim.state == "corrupt":
+                log.error("%s", CorruptEntry(job_id=job_id))
             return Outcome.NOOP, claim.state
         try:
             request = Request.model_validate_json(claim.request)
@@ -101,7 +103,9 @@ class Runner:
         return Attempt(self, claim, request).run()
 
     def _close_corrupt(self, claim: Claim, error: CorruptEntry) -> tuple[Outcome, str]:
-        """Ends a job whose request cannot be read; whom to charge cannot be known either."""
+        """Ends a job whose request cannot be read; the ledger still knows who pays."""
+        entry = persist(self.ledger, status.read_job(claim.job_id))
+        levels = levels_of(entry.facts, self.settings) if entry else ()
         result = Result(
             job_id=claim.job_id,
             state=State.FAILED,
@@ -109,7 +113,7 @@ class Runner:
             instance=self.spec.name,
             error=to_record(error),
         )
-        persist(self.ledger, jobs.finish(result, fence=claim.fence, levels=()))
+        persist(self.ledger, jobs.finish(result, fence=claim.fence, levels=levels))
         return Outcome.FAILED, error.message
 
 

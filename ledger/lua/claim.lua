@@ -5,12 +5,12 @@
 -- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue
 -- ARGV 1 id  2 instance  3 owner  4 pid  5 lease ms  6 nonce
 -- Returns {'claimed', fence, request, submitted, now, deadline, held, made, prompt, seq, failures}
---      | {'noop', state or 'gone'}
+--      | {'noop', state, 'gone' or 'corrupt'}
 --!include _clock
 --!include _order
 local now = now_ms()
 local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots')
-local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'timeout', 'spent')
+local h = redis.pcall('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'timeout', 'spent')
 local mine = h[1] == 'queued' and h[2] == ARGV[2]
 local again = h[1] == 'running' and h[3] == ARGV[6]
 
@@ -25,10 +25,10 @@ end
 if entry[1] then
   push_wakeups(KEYS[4], KEYS[5], KEYS[7], KEYS[8], entry[1], tonumber(entry[2]), now)
 end
-if not (mine or again) then return { 'noop', h[1] or 'gone' } end
+if not (mine or again) then return { 'noop', h.err and 'corrupt' or h[1] or 'gone' } end
 
 local c = redis.call('HMGET', KEYS[1], 'fence', 'submitted', 'deadline', 'held', 'made', 'prompt',
   'seq', 'failures')
-return { 'claimed', tonumber(c[1]), redis.call('GET', KEYS[2]), tonumber(c[2]), now,
+return { 'claimed', tonumber(c[1]), redis.call('GET', KEYS[2]) or '', tonumber(c[2]), now,
   tonumber(c[3]), tonumber(c[4]), tonumber(c[5]), tonumber(c[6] or 0), tonumber(c[7]),
   tonumber(c[8]) }

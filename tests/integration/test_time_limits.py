@@ -1,0 +1,50 @@
+"""What runs too long is ended, and says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from producer import DeadlineExceeded, EpisodeOver, LLMClient
+from tests.conftest import StartWorkers
+
+
+def test_a_job_that_drips_past_its_time_fails_with_its_text_so_far(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    start_workers("inst0")
+    job = client.submit("[[mock tokens=500 tps=50]]", agent_id="a", timeout_s=0.5)
+
+    with pytest.raises(DeadlineExceeded, match=r"0\.5 s"):
+        job.result(timeout=10)
+    assert 5 < len(job.outcome().text.split()) < 100
+
+
+def test_a_job_that_hangs_past_its_time_is_killed_and_the_next_one_runs(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    start_workers("inst0")
+    hung = client.submit("[[mock tokens=9 tps=100 hang_at=3]]", agent_id="a", timeout_s=0.5)
+    after = client.submit("hello", agent_id="b")
+
+    with pytest.raises(DeadlineExceeded):
+        hung.result(timeout=10)
+    assert after.result(timeout=10).text.startswith("Hello")
+    assert client.get_stats()["tokens_held"] == 0
+
+
+def test_an_episode_past_its_deadline_takes_no_more_jobs(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    start_workers("inst0")
+    with client.episode("short", timeout_s=0.001) as episode:
+        with pytest.raises(EpisodeOver, match="short"):
+            episode.submit("hello", agent_id="a")
+        with pytest.raises(EpisodeOver):
+            episode.progress("tests_run")
+
+
+def test_progress_near_the_deadline_moves_it_never_past_the_cap(client: LLMClient) -> None:
+    near = client.episode("near", timeout_s=100)
+    assert near.progress("file_written") == pytest.approx(120, abs=2)
+    capped = client.episode("capped", timeout_s=3600)
+    assert capped.progress("file_written") == pytest.approx(3600, abs=2)
