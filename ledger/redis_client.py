@@ -15,9 +15,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
+from ledger.async_subscription import AsyncSubscription, AsyncSubscriptions
 from ledger.errors import ApexError, CorruptEntry, InvalidSetting, RedisUnavailable
 from ledger.scripts import Call, load
-from ledger.subscription import AsyncSubscription, AsyncSubscriptions, Subscription, Subscriptions
+from ledger.subscription import Subscription, Subscriptions
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ CONNECTION: dict[str, Any] = {
     "protocol": 2,
 }
 
+CONNECTIONS = 10_000  # a thread uses one or two; redis-py's own cap of 100 would refuse the rest
+ASYNC_CONNECTIONS = 32  # tasks wait for one of these; a call takes well under a millisecond
+
 # A lost connection is tried again at once: every script may be sent twice. A time-out is not, or
 # a frozen Redis would cost its callers a multiple of it.
 RETRIES: dict[str, Any] = {"backoff": ExponentialBackoff(cap=0.5, base=0.05), "retries": 2}
@@ -43,7 +47,10 @@ class Ledger:
         self.url = url
         try:
             self.redis: redis.Redis = redis.Redis.from_url(
-                url, retry=Retry(supported_errors=(RedisConnectionError,), **RETRIES), **CONNECTION
+                url,
+                max_connections=CONNECTIONS,
+                retry=Retry(supported_errors=(RedisConnectionError,), **RETRIES),
+                **CONNECTION,
             )
         except ValueError as error:
             raise _bad_url(url, error) from None
@@ -111,13 +118,16 @@ class AsyncLedger:
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self.redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url,
+                max_connections=ASYNC_CONNECTIONS,
+                timeout=CONNECTION["socket_timeout"],
                 retry=AsyncRetry(supported_errors=(RedisConnectionError,), **RETRIES),
                 **CONNECTION,
             )
         except ValueError as error:
             raise _bad_url(url, error) from None
+        self.redis = redis.asyncio.Redis.from_pool(pool)
         self._subscriptions = AsyncSubscriptions(self.redis)
 
     async def run(self, call: Call[T]) -> T:

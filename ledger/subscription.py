@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
-import redis.asyncio
 
 CONFIRM_S = 10.0
 
@@ -70,55 +69,6 @@ class Subscriptions:
         """Closes the idle ones."""
         while self._idle:
             self._idle.pop().close()
-
-
-class AsyncSubscription:
-    """As :class:`Subscription`."""
-
-    def __init__(self, pubsub: Any) -> None:
-        self._pubsub = pubsub
-
-    async def next(self, timeout_s: float) -> str | None:
-        """As :meth:`Subscription.next`."""
-        return _payload(await self.wait_for("message", timeout_s))
-
-    async def wait_for(self, kind: str, timeout_s: float) -> dict[str, Any] | None:
-        """As :meth:`Subscription.wait_for`."""
-        until = time.monotonic() + timeout_s
-        while (left := until - time.monotonic()) > 0:
-            message = await self._pubsub.get_message(timeout=left)
-            if message is not None and message["type"] == kind:
-                return dict(message)
-        return None
-
-
-class AsyncSubscriptions:
-    """As :class:`Subscriptions`."""
-
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._client = client
-        self._idle: list[Any] = []
-
-    @asynccontextmanager
-    async def to(self, channel: str) -> AsyncIterator[AsyncSubscription]:
-        """As :meth:`Subscriptions.to`."""
-        pubsub = self._idle.pop() if self._idle else self._client.pubsub()
-        try:
-            subscription = AsyncSubscription(pubsub)
-            await pubsub.subscribe(channel)
-            _confirm(await subscription.wait_for("subscribe", CONFIRM_S))
-            yield subscription
-            await pubsub.unsubscribe(channel)
-            _confirm(await subscription.wait_for("unsubscribe", CONFIRM_S))
-        except BaseException:
-            await pubsub.aclose()
-            raise
-        self._idle.append(pubsub)
-
-    async def close(self) -> None:
-        """As :meth:`Subscriptions.close`."""
-        while self._idle:
-            await self._idle.pop().aclose()
 
 
 def _confirm(message: dict[str, Any] | None) -> None:

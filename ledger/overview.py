@@ -1,0 +1,49 @@
+"""How the instances are, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger import keys
+from ledger.scripts import Call
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """One instance now.
+
+    ``state`` is empty if it never registered. ``waiting`` and ``running`` count jobs. ``heard_s``
+    is how many seconds ago its worker last gave a sign of life; None: never.
+    """
+
+    name: str
+    state: str
+    why: str
+    node: str
+    pid: int
+    waiting: int
+    running: int
+    heard_s: float | None
+
+
+def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
+    """The instances of these names, in order."""
+
+    def read(reply: list[list[Any]]) -> list[InstanceFacts]:
+        return [_facts_of(name, row) for name, row in zip(names, reply, strict=True)]
+
+    own = [
+        key
+        for name in names
+        for key in (keys.entry(name), keys.waiting(name), keys.woken(name), keys.running(name))
+    ]
+    return Call("read_entries", [keys.SEEN, *own], list(names), read)
+
+
+def _facts_of(name: str, row: list[Any]) -> InstanceFacts:
+    state, why, node, pid, waiting, woken, running, heard_ms = row
+    # A job whose wake-up is on its way still waits.
+    heard_s = None if heard_ms < 0 else heard_ms / 1000
+    return InstanceFacts(name, state, why, node, pid, waiting + woken, running, heard_s)
