@@ -83,7 +83,7 @@ def _instance_of(context: WorkerContext, queues: Any) -> InstanceSpec:
 def _refuse_other_concurrency(spec: InstanceSpec, options: dict[str, Any]) -> None:
     """The pool follows the instance; a flag that would be ignored is refused instead."""
     concurrency = options.get("concurrency")
-    if concurrency not in (None, 0, spec.slots):
+    if concurrency not in (None, 0, 1, spec.slots):  # 1 is what the app's configuration says
         raise SystemExit(
             f"apexq: {spec.name} has {spec.slots} slot(s), not {concurrency}: "
             "leave --concurrency out, or set the instance's slots in apexq.toml."
