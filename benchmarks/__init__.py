@@ -1,0 +1,1 @@
+"""Measures apexq against plain Celery and bare Redis, in one run: ``python -m benchmarks``."""
