@@ -120,6 +120,8 @@ def _died_here(taken: InstanceTaken, node: str) -> bool:
     """True if the other owner ran on this host and its process is gone."""
     if taken.node != node:
         return False
+    if taken.pid == os.getpid():  # a container that was started again: its process is always 1
+        return True
     try:
         os.kill(taken.pid, 0)
     except ProcessLookupError:
