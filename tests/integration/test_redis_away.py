@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from producer import AsyncLLMClient, Job, LLMClient, RedisUnavailable
 from tests.support import servers
 from tests.support.registering import OWNER, register
 from tests.support.sentences import is_one_sentence
+from tests.support.waiting import eventually
+from tests.support.workers import working
 
 
 def test_a_closed_port_is_an_error_at_once_for_every_call() -> None:
@@ -108,6 +111,24 @@ def test_a_frozen_redis_ends_an_awaited_result_after_one_time_out(tmp_path: Path
             (took,) = time_of_refusals(lambda: asyncio.run(result()))
 
         assert took < CONNECTION["socket_timeout"] + 5
+
+
+@pytest.mark.xfail(strict=True, reason="Celery's own back-off: 2, 4, 6, … up to 30 s")
+def test_a_worker_looks_for_a_lost_redis_every_two_seconds(tmp_path: Path) -> None:
+    with (
+        servers.server(servers.embedded(), tmp_path) as (url, process),
+        working(url, tmp_path, "inst0") as (worker,),
+    ):
+        process.kill()
+
+        tries = eventually(lambda: seconds_between_tries(worker.log, at_least=2))
+
+    assert max(tries) <= 2
+
+
+def seconds_between_tries(log: str, at_least: int) -> list[float]:
+    found = re.findall(r"Trying again in ([0-9.]+) seconds", log)
+    return [float(seconds) for seconds in found] if len(found) >= at_least else []
 
 
 def make_one_chunk(ledger: Ledger, job: Job) -> None:
