@@ -13,7 +13,9 @@ from typing import Any
 
 import redis.asyncio
 
-CONFIRM_S = 10.0
+from ledger.errors import ApexError, RedisUnavailable
+
+CONFIRM_S = 10.0  # the connections' own time-out
 POLL_S = 5.0
 
 
@@ -57,6 +59,10 @@ class AsyncSubscriptions:
         try:
             await self._join(channel, subscription)
             yield subscription
+        except Exception as error:
+            if _is_away(error):  # an UNSUBSCRIBE would not be answered either
+                await self._break(error)
+            raise
         finally:
             await self._leave(channel, subscription)
 
@@ -116,3 +122,10 @@ class AsyncSubscriptions:
         await self._pubsub.aclose()
         for listener in listening:
             listener.put(error)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether Redis is what failed; our other errors may be time-outs too, but not its."""
+    if isinstance(error, ApexError):
+        return isinstance(error, RedisUnavailable)
+    return isinstance(error, redis.exceptions.RedisError | OSError)

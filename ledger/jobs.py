@@ -36,7 +36,6 @@ class Claim:
     held: int
     made: int
     prompt_tokens: int
-    seq: int
     failures: int
 
 
@@ -54,6 +53,7 @@ def submit(
     job_id: str,
     request: Request,
     *,
+    body: str | None = None,
     instance: str,
     hold: int,
     levels: Sequence[Level],
@@ -61,6 +61,8 @@ def submit(
     max_waiting: int,
 ) -> Call[str]:
     """Accepts a job for ``instance``, holding ``hold`` tokens at every level.
+
+    ``body`` is the request's JSON, where the caller has it already.
 
     Reads as the instance that has the job: another one if the same job was submitted before.
 
@@ -98,7 +100,7 @@ def submit(
         ],
         [
             job_id,
-            request.to_json(),
+            body or request.to_json(),
             request.priority.band,
             hold,
             instance,

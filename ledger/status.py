@@ -9,9 +9,8 @@ from typing import Any
 from ledger import keys
 from ledger.errors import CorruptEntry, JobNotFound
 from ledger.levels import Level
-from ledger.messages import Request, Result, State
+from ledger.messages import Result, State
 from ledger.scripts import Call
-from ledger.stream import read_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +40,9 @@ class JobFacts:
 
 @dataclass(frozen=True, slots=True)
 class JobEntry:
-    """A job as the ledger holds it; ``request`` is None where it is gone or damaged."""
+    """A job as the ledger holds it; ``result`` is None until it has ended."""
 
     facts: JobFacts
-    request: Request | None
     result: Result | None
 
 
@@ -106,27 +104,34 @@ def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
 
 
 def read_job(job_id: str) -> Call[JobEntry | None]:
-    """All that the ledger holds of a job, or None if there is no such job.
+    """A job and its terminal record, or None if there is no such job.
 
     Raises (when read):
         CorruptEntry
     """
 
     def read(reply: list[Any]) -> JobEntry | None:
-        flat, request, result, now_ms = reply
+        flat, record, now_ms = reply
         if not flat:
             return None
         facts = facts_of(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), now_ms)
-        return JobEntry(facts, _request_of(request), read_result(job_id, result))
+        return JobEntry(facts, read_result(job_id, record))
 
-    return Call("read_job", [keys.job(job_id), keys.request(job_id), keys.result(job_id)], [], read)
+    return Call("read_job", [keys.job(job_id), keys.result(job_id)], [], read)
 
 
-def _request_of(stored: str | None) -> Request | None:
-    try:
-        return Request.model_validate_json(stored or "")
-    except ValueError:
+def read_result(job_id: str, stored: str) -> Result | None:
+    """A stored terminal record, or None while there is none.
+
+    Raises:
+        CorruptEntry: what is stored is not a record.
+    """
+    if not stored:
         return None
+    try:
+        return Result.model_validate_json(stored)
+    except ValueError as error:
+        raise CorruptEntry(job_id=job_id) from error
 
 
 def job_status(job_id: str, instance: str) -> Call[JobStatus]:

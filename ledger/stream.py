@@ -14,8 +14,9 @@ from typing import Any
 
 from ledger import keys
 from ledger.errors import CorruptEntry, JobNotFound, ResultTimeout
-from ledger.messages import Event, Result
+from ledger.messages import Event
 from ledger.redis_client import AsyncLedger, Ledger
+from ledger.status import JobEntry, read_job
 
 SILENCE_S = 1.0  # after that long without an announcement the stream itself is asked
 PAGE = 500
@@ -27,9 +28,12 @@ class Cursor:
 
     job_id: str
     seq: int = 0
+    ended: bool = False
 
-    def next_of(self, announced: str) -> Event | None:
+    def next_of(self, announced: str | None) -> Event | None:
         """The announced event if it is the next one; None if it was seen or there is a gap."""
+        if announced is None:
+            return None
         number, _, body = announced.partition(" ")
         if int(number) != self.seq + 1:
             return None
@@ -45,12 +49,14 @@ class Cursor:
             event = Event.model_validate_json(body).model_copy(update={"seq": int(number)})
         except ValueError as error:
             raise CorruptEntry(job_id=self.job_id) from error
-        self.seq = event.seq
+        self.seq, self.ended = event.seq, event.kind == "end"
         return event
 
     def page(self, entries: list[Any]) -> list[Event]:
         """The events of one XRANGE answer."""
-        return [self.take(entry.partition("-")[0], fields["e"]) for entry, fields in entries]
+        return [
+            self.take(entry.partition("-")[0], fields.get("e", "")) for entry, fields in entries
+        ]
 
 
 def follow(
@@ -63,24 +69,36 @@ def follow(
         ResultTimeout: no end within ``timeout_s`` seconds.
         RedisUnavailable: Redis does not answer.
     """
-    cursor, stream = Cursor(job_id, after), keys.stream(job_id)
-    patience = Patience(job_id, timeout_s)
-    with ledger.subscription(stream) as announcements:
+    cursor, patience = Cursor(job_id, after), Patience(job_id, timeout_s)
+    with ledger.subscription(keys.stream(job_id)) as announcements:
         announced: str | None = None
         while True:
-            event = cursor.next_of(announced) if announced else None
-            if event is not None:
-                yield event
-                if event.kind == "end":
-                    return
-            elif announced is None or cursor.missed(announced):
-                for event in _pages(ledger, cursor):
-                    yield event
-                    if event.kind == "end":
-                        return
-                if announced is None and cursor.seq == after:
-                    _require_job(job_id, ledger.exists(keys.job(job_id)))
+            seen = cursor.seq
+            yield from _fresh(ledger, cursor, announced)
+            if announced is None and cursor.seq == seen:
+                yield from _closing(ledger, cursor)
+            if cursor.ended:
+                return
             announced = announcements.next(patience.slice_s())
+
+
+def _fresh(ledger: Ledger, cursor: Cursor, announced: str | None) -> Iterator[Event]:
+    """The announced event, or all that the stream has when that is not the next one."""
+    event = cursor.next_of(announced)
+    if event is not None:
+        yield event
+    elif announced is None or cursor.missed(announced):
+        yield from _pages(ledger, cursor)
+
+
+def _closing(ledger: Ledger, cursor: Cursor) -> Iterator[Event]:
+    """The last events of a job that turns out to have ended; none of one that goes on."""
+    ended = _end_of(cursor.job_id, ledger.run(read_job(cursor.job_id)))
+    if ended is not None:
+        yield from _pages(ledger, cursor)  # what came between the two looks
+        if not cursor.ended:
+            cursor.ended = True
+            yield ended
 
 
 def replay(ledger: Ledger, job_id: str, *, after: int = 0) -> Iterator[Event]:
@@ -113,24 +131,40 @@ async def follow_async(
     ledger: AsyncLedger, job_id: str, *, after: int = 0, timeout_s: float | None = None
 ) -> AsyncGenerator[Event, None]:
     """As :func:`follow`, for asyncio."""
-    cursor, stream = Cursor(job_id, after), keys.stream(job_id)
-    patience = Patience(job_id, timeout_s)
-    async with ledger.subscription(stream) as announcements:
+    cursor, patience = Cursor(job_id, after), Patience(job_id, timeout_s)
+    async with ledger.subscription(keys.stream(job_id)) as announcements:
         announced: str | None = None
         while True:
-            event = cursor.next_of(announced) if announced else None
-            if event is not None:
+            seen = cursor.seq
+            async for event in _fresh_async(ledger, cursor, announced):
                 yield event
-                if event.kind == "end":
-                    return
-            elif announced is None or cursor.missed(announced):
-                async for event in _pages_async(ledger, cursor):
+            if announced is None and cursor.seq == seen:
+                async for event in _closing_async(ledger, cursor):
                     yield event
-                    if event.kind == "end":
-                        return
-                if announced is None and cursor.seq == after:
-                    _require_job(job_id, await ledger.exists(keys.job(job_id)))
+            if cursor.ended:
+                return
             announced = await announcements.next(patience.slice_s())
+
+
+async def _fresh_async(
+    ledger: AsyncLedger, cursor: Cursor, announced: str | None
+) -> AsyncIterator[Event]:
+    event = cursor.next_of(announced)
+    if event is not None:
+        yield event
+    elif announced is None or cursor.missed(announced):
+        async for event in _pages_async(ledger, cursor):
+            yield event
+
+
+async def _closing_async(ledger: AsyncLedger, cursor: Cursor) -> AsyncIterator[Event]:
+    ended = _end_of(cursor.job_id, await ledger.run(read_job(cursor.job_id)))
+    if ended is not None:
+        async for event in _pages_async(ledger, cursor):
+            yield event
+        if not cursor.ended:
+            cursor.ended = True
+            yield ended
 
 
 async def _pages_async(ledger: AsyncLedger, cursor: Cursor) -> AsyncIterator[Event]:
@@ -174,20 +208,9 @@ def is_end(announced: str) -> bool:
     return '"kind":"end"' in announced[:40]
 
 
-def read_result(job_id: str, stored: str | None) -> Result | None:
-    """The terminal record, or None while there is none.
-
-    Raises:
-        CorruptEntry: what is stored is not a record.
-    """
-    if stored is None:
-        return None
-    try:
-        return Result.model_validate_json(stored)
-    except ValueError as error:
-        raise CorruptEntry(job_id=job_id) from error
-
-
-def _require_job(job_id: str, exists: bool) -> None:
-    if not exists:
+def _end_of(job_id: str, entry: JobEntry | None) -> Event | None:
+    """The end of a job that has ended, for a reader whose cursor is already past it."""
+    if entry is None:
         raise JobNotFound(job_id=job_id)
+    state = entry.facts.state
+    return Event(kind="end", state=state) if state.terminal else None

@@ -15,6 +15,7 @@ from ledger.redis_client import AsyncLedger
 from ledger.settings import Settings, load_settings
 from ledger.status import JobStatus
 from ledger.steps import drive_async
+from producer.arguments import CURSOR, IDENTIFIER, check
 from producer.client import BULK, refusal
 from producer.operations import Operations, stats_of
 from producer.outcomes import error_of, raise_unless_succeeded
@@ -30,6 +31,7 @@ class AsyncJob:
         operations: Operations,
         refused: ApexError | None = None,
     ) -> None:
+        check("job id", job_id, IDENTIFIER)
         self.id, self.refused = job_id, refused
         self._ledger, self._operations = ledger, operations
 
@@ -40,6 +42,7 @@ class AsyncJob:
         self, *, after: int = 0, timeout_s: float | None = None
     ) -> AsyncGenerator[Event, None]:
         """As :meth:`producer.job.Job.stream`."""
+        check("after", after, CURSOR)
         self._require_accepted()
         events = stream.follow_async(self._ledger, self.id, after=after, timeout_s=timeout_s)
         async with aclosing(events):
@@ -97,7 +100,7 @@ class AsyncLLMClient:
 
     async def submit_many(self, requests: Iterable[Mapping[str, Any]]) -> list[AsyncJob]:
         """As :meth:`producer.client.LLMClient.submit_many`."""
-        orders = [self._operations.order(**request) for request in requests]
+        orders = self._operations.orders(requests)
         calls = iter(await drive_async(self._ledger, self._operations.submissions(orders)))
         answers: list[str | Exception] = []
         while slice_ := list(islice(calls, BULK)):

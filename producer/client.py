@@ -53,7 +53,7 @@ class LLMClient:
             InvalidRequest, NoInstance, UnknownModel: nothing was enqueued.
             RedisUnavailable: Redis went away; repeat with idempotency keys to enqueue the rest.
         """
-        orders = [self._operations.order(**request) for request in requests]
+        orders = self._operations.orders(requests)
         calls = iter(drive(self._ledger, self._operations.submissions(orders)))
         answers: list[str | Exception] = []
         while slice_ := list(islice(calls, BULK)):

@@ -10,6 +10,7 @@ from ledger.messages import Event, Result, State
 from ledger.redis_client import Ledger
 from ledger.status import JobStatus
 from ledger.steps import drive
+from producer.arguments import CURSOR, IDENTIFIER, check
 from producer.operations import Operations
 from producer.outcomes import error_of, raise_unless_succeeded
 
@@ -28,6 +29,7 @@ class Job:
         operations: Operations,
         refused: ApexError | None = None,
     ) -> None:
+        check("job id", job_id, IDENTIFIER)
         self.id, self.refused = job_id, refused
         self._ledger, self._operations = ledger, operations
 
@@ -44,6 +46,7 @@ class Job:
             What the job ended with, as :meth:`result` does.
             JobNotFound, ResultTimeout (after ``timeout_s`` seconds), RedisUnavailable
         """
+        check("after", after, CURSOR)
         self._require_accepted()
         for event in stream.follow(self._ledger, self.id, after=after, timeout_s=timeout_s):
             if event.kind in ("chunk", "reset"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from ledger.scripts import Call
 from ledger.settings import Settings
 from ledger.status import Account, JobEntry, JobStatus
 from ledger.steps import Steps
+from producer.arguments import IDENTIFIER, KEY, SECONDS, TOKENS, check
 
 ROUTES_FRESH_S = 1.0
 NOT_YET = ("history", "cache")
@@ -32,6 +33,7 @@ class Order:
 
     job_id: str
     request: Request
+    body: str  # the request's JSON
 
 
 class Operations:
@@ -59,13 +61,30 @@ class Operations:
             if fields.get(name):
                 raise InvalidRequest(f"{name} is not available in this version; leave it out.")
         request = parse_request(**fields)
-        size = sum(len(text.encode()) for text in request.texts)
+        body = request.to_json()
+        size = len(body.encode())
         if size > self.settings.max_prompt_bytes:
             raise InvalidRequest(
-                f"The prompt has {size:,} bytes and may have {self.settings.max_prompt_bytes:,}; "
-                "shorten it or raise APEX_MAX_PROMPT_BYTES."
+                f"The prompt and options have {size:,} bytes and may have "
+                f"{self.settings.max_prompt_bytes:,}; shorten them or raise APEX_MAX_PROMPT_BYTES."
             )
-        return Order(_job_id(request.tenant, idempotency_key), request)
+        return Order(_job_id(request.tenant, idempotency_key), request, body)
+
+    def orders(self, requests: Iterable[Mapping[str, Any]]) -> list[Order]:
+        """Validates many requests.
+
+        Raises:
+            InvalidRequest: for the first that is not valid.
+        """
+        found = []
+        for number, request in enumerate(requests):
+            if not isinstance(request, Mapping):
+                raise InvalidRequest(
+                    f"Request {number} is a {type(request).__name__}; "
+                    "it takes a dict of options such as prompt and agent_id."
+                )
+            found.append(self.order(**request))
+        return found
 
     def submit(self, order: Order) -> Steps[str]:
         """Enqueues an order; returns the instance that has it."""
@@ -123,11 +142,12 @@ class Operations:
         self, episode_id: str, token_budget: int | None, timeout_s: float | None
     ) -> Steps[Level]:
         """Opens an episode and returns its budget level."""
-        if token_budget is not None and token_budget < 1:
-            raise InvalidRequest(f"token_budget is {token_budget}; it takes 1 or more tokens.")
-        if timeout_s is not None and not 0 < timeout_s < float("inf"):
-            raise InvalidRequest(f"timeout_s is {timeout_s}; it takes more than 0 seconds.")
-        parse_request(prompt="", agent_id="any", tenant=self.tenant, episode_id=episode_id)
+        check("tenant", self.tenant, IDENTIFIER)
+        check("episode_id", episode_id, IDENTIFIER)
+        if token_budget is not None:
+            check("token_budget", token_budget, TOKENS)
+        if timeout_s is not None:
+            check("timeout_s", timeout_s, SECONDS)
         level = budgets.episode_level(self.tenant, episode_id, self.settings)
         yield open_episode(
             level,
@@ -139,6 +159,7 @@ class Operations:
 
     def progress(self, level: Level, kind: str) -> Steps[float]:
         """Reports an episode's progress; returns the seconds left."""
+        check("kind", kind, IDENTIFIER)
         left_s: float = yield progress(level, kind=kind, extend_s=self.settings.progress_extend_s)
         return left_s
 
@@ -159,6 +180,7 @@ class Operations:
         return jobs.submit(
             order.job_id,
             request,
+            body=order.body,
             instance=routing.choose(
                 registry, request.agent_id, request.model, absent_s=self.settings.absent_s
             ),
@@ -182,6 +204,5 @@ def _job_id(tenant: str, idempotency_key: str | None) -> str:
     """A new id, or the one that belongs to the tenant's key: a repeated submit finds its job."""
     if idempotency_key is None:
         return str(uuid.uuid4())
-    if not 0 < len(idempotency_key) <= 500:
-        raise InvalidRequest("idempotency_key: it takes 1 to 500 characters.")
+    check("idempotency_key", idempotency_key, KEY)
     return str(uuid.uuid5(_KEY_SPACE, f"{tenant}\x00{idempotency_key}"))

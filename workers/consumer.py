@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer
@@ -17,3 +18,12 @@ class JobConsumer(Consumer):
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kw: Any) -> None:
         options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
         super().__init__(*args, worker_options=options, **kw)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        conn.ensure_connection = partial(
+            conn.ensure_connection,
+            interval_start=0.5,
+            interval_step=0.5,
+            interval_max=RECONNECT_CAP_S,
+        )
+        return super().ensure_connected(conn)

@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
@@ -21,6 +20,7 @@ from ledger.errors import ApexError
 from ledger.instances import Beat, RunningJob
 from ledger.redis_client import Ledger
 from workers.context import WorkerContext
+from workers.processes import alive
 
 log = logging.getLogger(__name__)
 
@@ -111,21 +111,6 @@ class Guardian:
         why = "it ran out of time" if late else "it was cancelled"
         log.warning("job %s: ending its process %d, for %s", job.job_id, job.pid, why)
         os.kill(job.pid, signal.SIGKILL)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie that waits to be reaped does not."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.parent.parent.joinpath("self").exists():
-        try:
-            return stat.read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-        except OSError:
-            return False
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 class GuardianStep(bootsteps.StartStopStep):

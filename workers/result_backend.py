@@ -10,7 +10,7 @@ from celery.backends.redis import RedisBackend
 from ledger import keys
 from ledger.jobs import CELERY_STATES, celery_meta
 from ledger.messages import State
-from ledger.stream import read_result
+from ledger.status import read_result
 
 
 class LedgerBackend(RedisBackend):
@@ -24,7 +24,7 @@ class LedgerBackend(RedisBackend):
         pipe.hget(keys.job(task_id), "state")
         pipe.get(keys.result(task_id))
         state, stored = pipe.execute()
-        result = read_result(task_id, stored.decode() if stored else None)
+        result = read_result(task_id, stored.decode() if stored else "")
         if result is None:
             known = CELERY_STATES[State(state.decode())] if state else states.PENDING
             known = known if known in (states.PENDING, states.STARTED) else states.PENDING
@@ -46,7 +46,7 @@ class LedgerBackend(RedisBackend):
 
     def _stored(self, task_id: str) -> Any:
         stored = self.client.get(keys.result(task_id))
-        return read_result(task_id, stored.decode() if stored else None)
+        return read_result(task_id, stored.decode() if stored else "")
 
     def _store_result(self, task_id: str, result: Any, state: str, **_: Any) -> Any:
         return result

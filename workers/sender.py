@@ -5,21 +5,17 @@ A piece goes out at once when no chunk is in flight; what is made meanwhile is j
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from ledger import jobs
 from ledger.clock import Clock
-from ledger.errors import CorruptEntry
 from ledger.jobs import Claim, Control
 from ledger.messages import Event
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec
 from workers.backends import Piece
 from workers.persist import persist
-
-log = logging.getLogger(__name__)
 
 
 class Sender:
@@ -125,8 +121,4 @@ class Sender:
             slots=self._spec.slots,
             yields_to_bands_below=self._yields,
         )
-        try:
-            return persist(self._ledger, call)
-        except CorruptEntry as error:
-            log.error("%s", error)
-            return "fenced"
+        return persist(self._ledger, call)

@@ -20,6 +20,7 @@ from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec
 from workers import backends
 from workers.context import WorkerContext
+from workers.processes import alive
 from workers.runner import Runner
 from workers.wakeup import render
 
@@ -35,7 +36,7 @@ def connect_signals(app: Any) -> None:
     def choose_instance(instance: Any, conf: Any, options: dict[str, Any], **_: Any) -> None:
         try:
             context.spec = _instance_of(context, options.get("queues"))
-            _refuse_other_concurrency(context.spec, options)
+            _refuse_other_pools(context.spec, options)
             backends.create(context.spec, context.settings)  # a bad option ends here, not in a loop
             host = instance.hostname.partition("@")[2] or socket.gethostname()
             instance.hostname = f"{context.spec.name}@{host}"
@@ -47,7 +48,6 @@ def connect_signals(app: Any) -> None:
     def size_pool(sender: Any, **_: Any) -> None:
         if context.spec is not None:
             sender.concurrency = context.spec.slots
-            sender.pool_cls = "prefork"
 
     def load_model(sender: Any, **_: Any) -> None:
         _load(context, str(sender))
@@ -80,8 +80,13 @@ def _instance_of(context: WorkerContext, queues: Any) -> InstanceSpec:
     return context.settings.instance(names[0])
 
 
-def _refuse_other_concurrency(spec: InstanceSpec, options: dict[str, Any]) -> None:
+def _refuse_other_pools(spec: InstanceSpec, options: dict[str, Any]) -> None:
     """The pool follows the instance; a flag that would be ignored is refused instead."""
+    pool = getattr(options.get("pool"), "__module__", "prefork")
+    if not pool.endswith("prefork"):
+        raise SystemExit(
+            f"apexq: a model runs in a child process, not in the pool {pool}: leave --pool out."
+        )
     concurrency = options.get("concurrency")
     if concurrency not in (None, 0, 1, spec.slots):  # 1 is what the app's configuration says
         raise SystemExit(
@@ -92,6 +97,7 @@ def _refuse_other_concurrency(spec: InstanceSpec, options: dict[str, Any]) -> No
 
 def _register(app: Any, context: WorkerContext, node: str) -> None:
     spec = context.instance
+    context.ledger.exists(keys.INSTANCES)  # before kombu connects, whose error says less
     context.owner = f"{node}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     descriptor = Descriptor(
         name=spec.name,
@@ -122,13 +128,7 @@ def _died_here(taken: InstanceTaken, node: str) -> bool:
         return False
     if taken.pid == os.getpid():  # a container that was started again: its process is always 1
         return True
-    try:
-        os.kill(taken.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return not alive(taken.pid)
 
 
 def _load(context: WorkerContext, node: str) -> None:

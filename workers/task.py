@@ -7,7 +7,7 @@ from typing import Any
 from celery import Task
 from celery.exceptions import Ignore, Retry
 
-from ledger.errors import JobFailed
+from ledger.errors import CorruptEntry, JobFailed
 from workers.runner import Outcome
 
 TASK_NAME = "apexq.run"
@@ -22,7 +22,7 @@ class JobTask(Task):
 
     name = TASK_NAME
     Request = "workers.request:JobRequest"
-    throws = (JobFailed,)  # expected: one line in the log, no traceback
+    throws = (JobFailed, CorruptEntry)  # expected: one line in the log, no traceback
     max_retries = None
 
     def run(self) -> str:

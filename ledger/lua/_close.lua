@@ -11,7 +11,11 @@ local function close_job(job, request, stream, result, levels, t)
   end
   redis.call('HSET', job, 'state', t.state, 'held', 0, 'cost', t.cost, 'seq', seq, 'ended', t.now)
   redis.call('SET', result, t.record, 'PX', t.ttl_ms)
-  append_event(stream, seq, t.body)
+  if redis.pcall('XADD', stream, seq .. '-0', 'e', t.body).err then
+    redis.call('DEL', stream)  -- damaged: what can still be told is how the job ended
+    redis.call('XADD', stream, seq .. '-0', 'e', t.body)
+  end
+  redis.call('PUBLISH', stream, seq .. ' ' .. t.body)
   redis.call('PUBLISH', t.meta_channel, t.meta)
   redis.call('PEXPIRE', job, t.ttl_ms)
   redis.call('PEXPIRE', request, t.ttl_ms)

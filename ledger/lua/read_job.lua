@@ -1,9 +1,7 @@
 #!lua flags=no-writes
--- What the ledger holds of a job.
+-- A job and its terminal record.
 --
--- KEYS 1 job  2 request  3 result
--- Returns {flat fields of the job, request JSON, record JSON, now}; missing keys are empty or nil
+-- KEYS 1 job  2 result
+-- Returns {flat fields of the job, record JSON or '', now}; no fields: there is no such job
 --!include _clock
-return {
-  redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]),
-  now_ms() }
+return { redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]) or '', now_ms() }

@@ -40,7 +40,6 @@ def test_a_damaged_entry_is_named_to_whoever_asks_for_it(
         assert is_one_sentence(said.value)
 
 
-@pytest.mark.xfail(strict=True, reason="a silent reader asks only whether there is such a key")
 def test_a_damaged_entry_is_named_to_whoever_reads_its_stream(
     client: LLMClient, ledger: Ledger
 ) -> None:
@@ -59,9 +58,6 @@ def test_a_damaged_entry_is_named_to_whoever_reads_its_stream(
         pytest.param(
             damage,
             id=name,
-            marks=[pytest.mark.xfail(strict=True, raises=KeyError, reason="a bare KeyError")]
-            if name == "an entry that is no event"
-            else [],
         )
         for name, damage in OF_ITS_STREAM.items()
     ],
@@ -112,7 +108,6 @@ def test_a_damaged_entry_costs_its_own_job_only(
     assert worker.process.poll() is None
 
 
-@pytest.mark.xfail(strict=True, reason="a worker that cannot emit leaves the job running for ever")
 def test_a_job_whose_stream_is_damaged_ends(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
@@ -129,7 +124,6 @@ def test_a_job_whose_stream_is_damaged_ends(
     assert ledger.redis.zcard(keys.running("inst0")) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a claim that fails pushes no next wake-up")
 def test_jobs_that_wait_behind_damaged_ones_are_served(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:

@@ -98,7 +98,6 @@ def test_a_frozen_redis_is_an_error_after_one_time_out_for_every_call(tmp_path: 
         ledger.close()
 
 
-@pytest.mark.xfail(strict=True, reason="an UNSUBSCRIBE that is sent after the time-out has its own")
 def test_a_frozen_redis_ends_an_awaited_result_after_one_time_out(tmp_path: Path) -> None:
     with servers.server(servers.embedded(), tmp_path) as (url, process):
         settings = load_settings(env={}, redis_url=url)
@@ -113,7 +112,6 @@ def test_a_frozen_redis_ends_an_awaited_result_after_one_time_out(tmp_path: Path
         assert took < CONNECTION["socket_timeout"] + 5
 
 
-@pytest.mark.xfail(strict=True, reason="Celery's own back-off: 2, 4, 6, … up to 30 s")
 def test_a_worker_looks_for_a_lost_redis_every_two_seconds(tmp_path: Path) -> None:
     with (
         servers.server(servers.embedded(), tmp_path) as (url, process),

@@ -73,23 +73,18 @@ def test_a_bad_setting_is_one_line_for_every_command_of_the_app(
     assert is_refused_in_one_line(run, "did you mean APEX_LLM_BACKEND?"), run
 
 
-@pytest.mark.xfail(strict=True, reason="the mock takes any option")
 def test_an_option_that_the_backend_does_not_have_is_refused(redis_url: str) -> None:
     run = celery(redis_url, "worker", "-Q", "inst1", env={"APEX_LLM_INSTANCES": RED}, timeout_s=6)
 
     assert is_refused_in_one_line(run, "colour"), run
 
 
-@pytest.mark.xfail(strict=True, reason="a pool that is asked for is replaced without a word")
 def test_a_pool_that_would_be_ignored_is_refused(redis_url: str) -> None:
     run = celery(redis_url, "worker", "-Q", "inst1", "-P", "solo", timeout_s=6)
 
     assert is_refused_in_one_line(run, "solo"), run
 
 
-@pytest.mark.xfail(
-    strict=True, reason="kombu's error is swallowed and the worker goes on unregistered"
-)
 def test_a_redis_that_cannot_be_reached_ends_the_start_in_one_line() -> None:
     url = f"redis://:secret@127.0.0.1:{servers.free_port()}/0"
 
@@ -116,7 +111,6 @@ def test_a_queue_whose_worker_was_killed_is_taken_over_at_once(
     assert second.process.poll() is None
 
 
-@pytest.mark.xfail(strict=True, reason="os.kill(pid, 0) takes a zombie for a living process")
 def test_a_queue_whose_worker_is_dead_but_not_reaped_is_taken_over_at_once(
     client: LLMClient, start_workers: StartWorkers
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from producer import DeadlineExceeded, EpisodeOver, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.waiting import eventually
 
 
 def test_a_job_that_drips_past_its_time_fails_with_its_text_so_far(
@@ -38,8 +39,8 @@ def test_an_episode_past_its_deadline_takes_no_more_jobs(
     start_workers("inst0")
     with client.episode("short", timeout_s=0.001) as episode:
         with pytest.raises(EpisodeOver, match="short"):
-            episode.submit("hello", agent_id="a")
-        with pytest.raises(EpisodeOver):
+            eventually(lambda: episode.submit("hello", agent_id="a") is None)
+        with pytest.raises(EpisodeOver, match="short"):
             episode.progress("tests_run")
 
 

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Iterator
 
-from ledger.errors import BackendError
+from ledger.errors import BackendError, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Abilities, Piece, Run
@@ -41,6 +41,11 @@ class MockBackend:
     )
 
     def __init__(self, spec: InstanceSpec, settings: Settings) -> None:
+        if spec.options:
+            option = next(iter(spec.options))
+            raise InvalidSetting(
+                f"{spec.name}: the backend mock has no option {option!r}; remove it."
+            )
         self._directives = settings.mock_directives
 
     def load(self) -> None:
