@@ -104,10 +104,11 @@ class LocalStack:
         """Waits until the stack ends without being asked by this process, as by `apexq down`.
 
         Raises:
+            StackFailed: it ended because its Redis or its workers could not be kept up.
             TimeoutError: it has not after ``timeout_s`` seconds.
         """
-        if self._supervised is not None:
-            self._supervised.wait(timeout_s)
+        if self._supervised is not None and self._supervised.wait(timeout_s) != 0:
+            raise StackFailed("The stack ended by itself; the logs of its processes say why.")
 
     @property
     def settings(self) -> Settings:
