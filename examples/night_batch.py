@@ -27,7 +27,7 @@ def main() -> int:
     failed = 0
     with LLMClient() as client:
         client.episode(asked.name, token_budget=asked.tokens)
-        lines = [line for line in sys.stdin if line.strip()]
+        lines = [line.strip() for line in sys.stdin if line.strip()]
         requests = [
             {
                 "priority": "LOW",
