@@ -1,4 +1,4 @@
-"""What the runner may expect of every backend. A new one is added to CANDIDATES, and that is all."""
+"""What the runner may expect of every backend. A new one is added to CANDIDATES."""
 
 from __future__ import annotations
 
