@@ -228,11 +228,11 @@ def finish(
 
 def requeue(
     job_id: str, *, instance: str, fence: int, reason: str, failed: bool
-) -> Call[Literal["queued", "exhausted", "fenced"]]:
-    """Gives a running job back to the head of its band; ``failed`` spends one attempt.
+) -> Call[Literal["queued", "exhausted", "stopped", "fenced"]]:
+    """Gives a running job back, before all others of its band; ``failed`` spends one attempt.
 
-    Reads as ``exhausted`` when that was its last attempt: nothing was changed, and the caller ends
-    it with :func:`finish`.
+    Reads as ``exhausted`` when that was its last attempt, and ``stopped`` when it was cancelled
+    meanwhile: nothing was changed, and the caller ends it with :func:`finish`.
     """
     return Call(
         "requeue",
@@ -240,10 +240,8 @@ def requeue(
             keys.job(job_id),
             keys.stream(job_id),
             keys.entry(instance),
-            keys.waiting(instance),
             keys.woken(instance),
             keys.running(instance),
-            keys.fair(instance),
             keys.queue(instance),
         ],
         [

@@ -106,14 +106,22 @@ def replay(ledger: Ledger, job_id: str, *, after: int = 0) -> Iterator[Event]:
     return _pages(ledger, Cursor(job_id, after))
 
 
-def text_of(events: Iterable[Event]) -> str:
-    """The text that a reader of ``events`` has in the end."""
+def answer_of(events: Iterable[Event]) -> tuple[str, int]:
+    """The text that a reader of ``events`` has in the end, and its tokens."""
     parts: list[str] = []
+    tokens = 0
     for event in events:
         if event.kind == "reset":
             parts.clear()
+            tokens = 0
         parts.append(event.text)
-    return "".join(parts)
+        tokens += event.tokens
+    return "".join(parts), tokens
+
+
+def text_of(events: Iterable[Event]) -> str:
+    """The text that a reader of ``events`` has in the end."""
+    return answer_of(events)[0]
 
 
 def _pages(ledger: Ledger, cursor: Cursor) -> Iterator[Event]:

@@ -37,7 +37,9 @@ class LLMClient:
 
         Raises:
             InvalidRequest, BudgetExceeded, EpisodeOver, QueueFull, NoInstance, UnknownModel,
-            IdempotencyConflict, RedisUnavailable: nothing was enqueued.
+            IdempotencyConflict: nothing was enqueued.
+            RedisUnavailable: what Redis did not answer it may still have done; with an
+                ``idempotency_key`` the request may be repeated.
         """
         order = self._operations.order(prompt, **options)
         drive(self._ledger, self._operations.submit(order))

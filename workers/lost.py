@@ -26,7 +26,7 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
     if entry is None or not _ours(entry.facts, context):
         return False, "The job is no longer this worker's."
     facts = entry.facts
-    error = _final(facts)
+    error: ApexError | None = _final(facts)
     if error is None:
         call = jobs.requeue(
             job_id,
@@ -35,10 +35,13 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
             reason="worker lost",
             failed=True,
         )
-        if persist(context.ledger, call) != "exhausted":
+        answer = persist(context.ledger, call)
+        if answer in ("queued", "fenced"):
             log.warning("job %s: its process was lost; the next attempt follows", job_id)
             return False, "The process was lost; the next attempt follows."
         error = JobDead(job_id=job_id, attempts=facts.failures + 1)
+        if answer == "stopped":
+            error = JobCancelled(job_id=job_id)
     _end(context, facts, error)
     log.warning("job %s: %s", job_id, error)
     return True, error.message

@@ -11,6 +11,7 @@ import socket
 import uuid
 from typing import Any
 
+from billiard import pool as billiard_pool
 from celery import signals
 
 from ledger import instances, keys
@@ -50,6 +51,9 @@ def connect_signals(app: Any) -> None:
             sender.concurrency = context.spec.slots
 
     def load_model(sender: Any, **_: Any) -> None:
+        # A parent that stops may no longer read what a child reports, and the child waits for
+        # that, 30 s by default. The ledger has the outcome, so 2 s are enough.
+        billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 20
         _load(context, str(sender))
 
     def say_stopped(**_: Any) -> None:

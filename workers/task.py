@@ -8,7 +8,8 @@ from celery import Task
 from celery.exceptions import Ignore, Retry
 
 from ledger.errors import CorruptEntry, JobFailed
-from workers.runner import Outcome
+from ledger.messages import State
+from workers.attempt import Outcome
 
 TASK_NAME = "apexq.run"
 
@@ -30,6 +31,8 @@ class JobTask(Task):
         outcome, why = self.app.context.runner.run(self.request.id)
         match outcome:
             case Outcome.NOOP:
+                if why == State.CANCELLED:  # while it waited: nobody has told the listeners yet
+                    self._announce_cancelled()
                 raise Ignore
             case Outcome.REQUEUED:
                 raise Retry(why)

@@ -6,33 +6,41 @@ An envelope that cannot be decoded stops a stock worker, and some come back at e
 from __future__ import annotations
 
 import base64
-import json
 import logging
 from typing import Any
 
 from kombu.transport import redis as kombu_redis
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
 
 from ledger import keys
 from workers.task import TASK_NAME
 
 log = logging.getLogger(__name__)
 
+MAX_ID = 500
+KEPT = 1000  # set-aside messages; junk must not fill Redis
+
 
 def complaint(raw: bytes | str) -> str:
     """What is wrong with an envelope; empty if it is a wake-up of ours."""
     try:
-        message = json.loads(raw)
+        message = loads(bytes_to_str(raw))  # as kombu will read it
         properties, headers = message["properties"], message["headers"]
-        if message["content-type"] != "application/json":
-            return "its content type is not JSON"
+        if (message["content-type"], message["content-encoding"]) != ("application/json", "utf-8"):
+            return "its content is not JSON in UTF-8"
         if properties["body_encoding"] != "base64":
             return "its body is not base64"
-        json.loads(base64.b64decode(message["body"], validate=True))
+        args, kwargs, embed = loads(base64.b64decode(message["body"], validate=True))
+        if args != [] or kwargs != {} or not isinstance(embed, dict):
+            return "its body is not that of a wake-up"
         info = properties["delivery_info"]
         texts = (properties["delivery_tag"], info["exchange"], info["routing_key"], headers["id"])
-        if not all(isinstance(text, str) for text in texts):
-            return "its ids are not text"
-    except (ValueError, TypeError, LookupError) as error:
+        if not all(isinstance(text, str) and len(text) <= MAX_ID for text in texts):
+            return "its ids are not text, or too long"
+        if headers.get("eta") or headers.get("expires") or headers.get("compression"):
+            return "it is to be delayed, to expire or to be unpacked, which no wake-up is"
+    except Exception as error:  # noqa: BLE001  whatever kombu's decoders raise would stop the worker
         return f"it is not a Celery message ({type(error).__name__})"
     if headers.get("task") != TASK_NAME:
         return "it is another application's task"
@@ -58,6 +66,7 @@ class Channel(kombu_redis.Channel):
                 log.error("set a message of queue %s aside in %s: %s", queue, keys.ASIDE, why)
                 with channel.conn_or_acquire() as client:
                     client.lpush(keys.ASIDE, reply[1])
+                    client.ltrim(keys.ASIDE, 0, KEPT - 1)
                 return None
 
         return Guarded

@@ -18,7 +18,8 @@ from producer import InvalidRequest, LLMClient
 from tests.support.registering import OWNER, register
 from workers import backends
 from workers.backends import WARM_UP, Backend, Piece, Run
-from workers.runner import SAMPLING, Outcome, Runner
+from workers.attempt import SAMPLING
+from workers.runner import Outcome, Runner
 
 # A value of each option that every backend which has the option must take.
 A_VALUE: dict[str, Any] = {
@@ -231,7 +232,6 @@ def test_it_takes_every_option_that_it_says_it_has(
         assert tokens_of(pieces_of(backend, asked, 5)) >= 1, name
 
 
-@pytest.mark.xfail(strict=True, reason="the mock says it has `stop`, and drops it")
 def test_an_answer_ends_before_its_stop_text(
     backend: Backend, candidate: Candidate, ask: Ask
 ) -> None:

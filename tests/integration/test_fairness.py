@@ -69,9 +69,6 @@ def hello(agent_id: str, **changes: str) -> dict[str, str | int]:
     return {"prompt": "hello", "agent_id": agent_id, "max_tokens": 64, **changes}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the shares are forgotten while wake-ups are still in the lists"
-)
 def test_ten_jobs_of_a_newcomer_are_among_the_next_twenty_though_a_thousand_wait(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
@@ -186,9 +183,6 @@ def test_celerys_lists_stay_short_with_a_thousand_waiting_in_each_priority(
             assert max(lengths(ledger)) <= SLOTS + 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="wake-ups that were pushed before are ahead of the one that yields"
-)
 def test_a_job_that_makes_way_goes_on_before_its_agents_next_one(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
@@ -225,9 +219,6 @@ def test_a_tenant_that_comes_late_is_not_ahead_by_more_than_a_few_jobs(
     assert 14 <= sum(next_thirty) <= 17
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the yielded one's tag, which is 0, becomes the virtual time"
-)
 def test_a_tenant_that_comes_after_a_yield_is_not_ahead_by_more_than_a_few_jobs(
     client: LLMClient, ledger: Ledger
 ) -> None:

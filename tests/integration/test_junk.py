@@ -76,7 +76,6 @@ def test_junk_is_set_aside_and_the_next_job_is_served(
     assert worker.process.poll() is None
 
 
-@pytest.mark.xfail(strict=True, reason="the guard looks no deeper; see each")
 @pytest.mark.parametrize("make", ALMOST.values(), ids=ALMOST)
 def test_what_passes_for_a_message_is_set_aside_too(
     client: LLMClient,

@@ -173,7 +173,6 @@ def test_flower_shows_workers_and_tasks_as_they_are(
             assert SECRET not in json.dumps(shown.get(path))
 
 
-@pytest.mark.xfail(strict=True, reason="its wake-up shows as received and started, and never ends")
 def test_a_job_that_was_cancelled_while_it_waited_shows_as_revoked(
     client: LLMClient, app: Celery, start_workers: StartWorkers
 ) -> None:
@@ -281,7 +280,6 @@ def test_the_password_of_redis_is_shown_nowhere(tmp_path: Path) -> None:
         assert SECRET not in worker.log
 
 
-@pytest.mark.xfail(strict=True, reason="the child waits 30 s for a parent that no longer reads")
 def test_a_worker_told_to_stop_at_the_moment_it_hands_a_job_over_ends_soon(
     client: LLMClient, app: Celery, start_workers: StartWorkers
 ) -> None:

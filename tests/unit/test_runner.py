@@ -357,7 +357,6 @@ def test_a_job_whose_hand_back_was_not_confirmed_waits_again(scene: Scene) -> No
     assert scene.record(job).text == "abcdefgh"
 
 
-@pytest.mark.xfail(strict=True, reason="asked again, requeue.lua answers 'fenced' to its own fence")
 def test_a_job_whose_hand_back_was_not_confirmed_shows_as_given_back(scene: Scene) -> None:
     job, backend = yielding(scene)
 
@@ -464,9 +463,6 @@ def test_a_running_job_that_is_cancelled_keeps_what_it_made(scene: Scene) -> Non
     assert scene.charged == (PROMPT_TOKENS + len(record.text), 0)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="requeue.lua does not look at stop: the job waits its turn again first"
-)
 def test_a_cancel_that_comes_while_a_job_makes_way_ends_it(scene: Scene) -> None:
     job, backend = yielding(scene)
     said = []
@@ -478,7 +474,6 @@ def test_a_cancel_that_comes_while_a_job_makes_way_ends_it(scene: Scene) -> None
     assert scene.state(job) is State.CANCELLED
 
 
-@pytest.mark.xfail(strict=True, reason="what a stopped backend raises counts for more than why")
 def test_a_backend_that_breaks_off_with_an_error_when_it_is_stopped_was_stopped(
     scene: Scene,
 ) -> None:
@@ -542,7 +537,6 @@ def test_an_answer_ends_at_max_tokens(scene: Scene) -> None:
     assert record.usage.completion_tokens == 3
 
 
-@pytest.mark.xfail(strict=True, reason="a piece that goes past the limit is put all the same")
 def test_an_answer_in_pieces_of_several_tokens_stays_within_max_tokens(scene: Scene) -> None:
     job = scene.submit(max_tokens=3)
 
@@ -551,9 +545,6 @@ def test_an_answer_in_pieces_of_several_tokens_stays_within_max_tokens(scene: Sc
     assert scene.record(job).usage.completion_tokens <= 3
 
 
-@pytest.mark.xfail(
-    strict=True, reason="emit.lua refuses the whole joined chunk, also the pieces that would fit"
-)
 def test_what_fits_the_budget_is_delivered_whatever_it_is_joined_with(scene: Scene) -> None:
     # Given room for three tokens, and pieces that are joined while a chunk is in flight
     hold = hold_for(Request(prompt="hello", agent_id="a", max_tokens=3))
@@ -629,7 +620,6 @@ def test_the_answer_gets_what_the_window_leaves(scene: Scene) -> None:
     assert (scene.record(job).text, scene.record(job).finish_reason) == ("abcde", "length")
 
 
-@pytest.mark.xfail(strict=True, reason="the text so far is left out of what the window holds")
 def test_an_answer_that_goes_on_gets_what_prompt_and_text_leave_of_the_window(
     scene: Scene,
 ) -> None:
@@ -683,9 +673,6 @@ def test_nothing_is_reset_when_the_lost_attempt_made_nothing(scene: Scene) -> No
     assert scene.record(job).text == "x"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an answer that begins anew gets only the tokens that the lost one left"
-)
 def test_an_answer_that_begins_anew_may_be_as_long_as_the_first(scene: Scene) -> None:
     job = scene.submit(max_tokens=4)
     scene.lose(job, Piece("abc", 3))
@@ -695,9 +682,6 @@ def test_an_answer_that_begins_anew_may_be_as_long_as_the_first(scene: Scene) ->
     assert scene.record(job).text == "wxyz"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="with no token left, the job succeeds with an empty text and no reset"
-)
 def test_an_answer_that_was_lost_at_its_last_token_does_not_succeed_empty(scene: Scene) -> None:
     job = scene.submit(max_tokens=3)
     scene.lose(job, Piece("abc", 3))
@@ -720,7 +704,6 @@ def test_an_answer_that_was_complete_when_its_process_was_lost_is_kept(scene: Sc
     assert scene.charged == (PROMPT_TOKENS + 3, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="without a sender the record says 0 prompt tokens")
 def test_the_record_of_such_an_answer_says_what_was_charged(scene: Scene) -> None:
     job = scene.submit(max_tokens=3)
     scene.lose(job, Piece("abc", 3))
@@ -730,9 +713,6 @@ def test_the_record_of_such_an_answer_says_what_was_charged(scene: Scene) -> Non
     assert scene.record(job).usage.total_tokens == scene.charged[0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="made counts tokens: text that stands for none is neither kept nor reset"
-)
 @pytest.mark.parametrize("continues", [True, False])
 def test_text_without_tokens_of_a_lost_attempt_is_not_doubled(
     scene: Scene, continues: bool
@@ -747,9 +727,6 @@ def test_text_without_tokens_of_a_lost_attempt_is_not_doubled(
     assert scene.text(job) == scene.record(job).text == "abcd"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the text so far is read only once nothing can fail any more"
-)
 def test_an_attempt_that_is_denied_keeps_the_text_of_the_one_before(scene: Scene) -> None:
     job = scene.submit(max_tokens=10)
     scene.lose(job, Piece("abc", 3))
@@ -826,7 +803,6 @@ def test_a_backend_that_cannot_count_fails_the_job(scene: Scene) -> None:
     assert scene.charged == (0, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="the library's words go as they are into record and log")
 def test_what_a_library_says_is_cut_to_a_sentence(scene: Scene) -> None:
     job = scene.submit()
     error = RuntimeError("CUDA error\n  at line 1\n  " + "x" * 10_000)
@@ -887,7 +863,6 @@ def test_an_option_that_the_backend_lacks_is_refused_by_name(scene: Scene, optio
     assert backend.runs == []
 
 
-@pytest.mark.xfail(strict=True, reason="0 is taken for not given, and dropped without a word")
 @pytest.mark.parametrize("option", [{"temperature": 0}, {"seed": 0}], ids=str)
 def test_zero_is_a_value_of_an_option(scene: Scene, option: dict[str, Any]) -> None:
     job = scene.submit(**option)

@@ -61,7 +61,7 @@ class MockBackend:
         already = len(run.continue_from.split())
         if run.stop.wait(wants.first_ms / 1000):
             return
-        words = _words(run.request, wants)
+        words = _until_stop(_words(run.request, wants), run)
         for index, word in itertools.islice(enumerate(words), already, None):
             if index - already >= run.max_tokens:
                 yield Piece("", 0, "length")
@@ -96,6 +96,16 @@ def _words(request: Request, wants: Directives) -> Iterator[str]:
     text = request.texts[-1].lower()
     answer = next((said for word, said in _ANSWERS.items() if word in text), _DEFAULT)
     return iter(f"{answer} [context {context_hash(request)}]".split())
+
+
+def _until_stop(words: Iterator[str], run: Run) -> Iterator[str]:
+    """The words before the first of the request's stop texts."""
+    stops = run.request.stop
+    if not stops:
+        return words
+    whole = " ".join(itertools.islice(words, run.request.max_tokens + 1))
+    ends = [at for at in (whole.find(stop) for stop in stops) if at >= 0]
+    return iter(whole[: min(ends)].split(" ") if ends else whole.split(" "))
 
 
 def _misbehave(wants: Directives, index: int, run: Run) -> None:

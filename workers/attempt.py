@@ -1,0 +1,298 @@
+"""One attempt at one job: count, generate, finish."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from budgets import levels_of
+from ledger import jobs, stream
+from ledger.clock import Clock
+from ledger.errors import (
+    ApexError,
+    BackendError,
+    ContextTooLong,
+    DeadlineExceeded,
+    InvalidRequest,
+    JobCancelled,
+    to_record,
+)
+from ledger.jobs import Claim
+from ledger.messages import Request, Result, State, Timings, Usage
+from ledger.redis_client import Ledger
+from ledger.settings import InstanceSpec, Settings
+from workers.backends import Backend, Piece, Run
+from workers.persist import persist, until_back
+from workers.sender import Sender
+
+log = logging.getLogger(__name__)
+
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop",
+    "seed",
+    "logit_bias",
+    "response_format",
+    "tools",
+)
+LONGEST_REASON = 300
+
+
+class Outcome(StrEnum):
+    """How a wake-up ended for this worker."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REQUEUED = "requeued"
+    NOOP = "noop"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where attempts are made: one instance, in one process."""
+
+    ledger: Ledger
+    backend: Backend
+    spec: InstanceSpec
+    settings: Settings
+    clock: Clock
+
+
+class Attempt:
+    """Brings a claimed job to its end, or gives it back."""
+
+    def __init__(self, place: Place, claim: Claim, request: Request) -> None:
+        self._place, self._claim, self._request = place, claim, request
+        self._levels = levels_of(request, place.settings)
+        self._claimed_at = place.clock.monotonic()
+        self._sender: Sender | None = None
+        self._prompt_tokens = claim.prompt_tokens
+        self._text_before, self._tokens_before = "", 0
+        self._finish_reason: Literal["stop", "length", "error", "cancelled"] = "stop"
+
+    def run(self) -> tuple[Outcome, str]:
+        """Returns the outcome, and for a job that failed the sentence that says why."""
+        try:
+            control = self._generate()
+        except ApexError as error:
+            return self._end_with(error)
+        except Exception as error:  # noqa: BLE001  a backend may raise anything
+            return self._end_with(self._unexpected(error))
+        match control:
+            case "go":
+                return self._end(State.SUCCEEDED)
+            case "yield":
+                return self._give_back("yield")
+            case "cancel":
+                return self._end_cancelled()
+            case "deadline":
+                return self._end_with(DeadlineExceeded(timeout_s=self._request.timeout_s))
+            case "budget":
+                self._finish_reason = "length"
+                return self._end(State.SUCCEEDED)
+        return Outcome.NOOP, "fenced"
+
+    def _generate(self) -> jobs.Control:
+        """Streams the answer; returns the ledger's last word, ``go`` when it is complete."""
+        claim, request, backend = self._claim, self._request, self._place.backend
+        if claim.fence > 1:
+            self._read_what_was_made()
+        self._refuse_unknown_options()
+        if self._place.settings.log_prompts:
+            log.info("job %s is asked: %s", claim.job_id, " | ".join(request.texts))
+        prompt_tokens = backend.count_tokens(request)
+        resumes = bool(self._text_before) and backend.abilities.continues
+        allowed = self._tokens_allowed(prompt_tokens, self._tokens_before if resumes else 0)
+        if allowed is None:
+            return "fenced"
+        if allowed == 0:
+            self._finish_reason = "length"
+            return "go"
+        run = Run(request, allowed, self._text_before if resumes else "", claim.failures + 1)
+        self._prompt_tokens = prompt_tokens
+        return self._stream(run, begins_anew=bool(self._text_before) and not resumes)
+
+    def _stream(self, run: Run, *, begins_anew: bool) -> jobs.Control:
+        place = self._place
+        sender = self._sender = Sender(
+            place.ledger,
+            self._claim,
+            place.spec,
+            prompt_tokens=self._prompt_tokens,
+            yields_to_bands_below=(
+                self._request.priority.yields_to_bands_below
+                if place.backend.abilities.continues
+                else 0
+            ),
+            on_stop=run.stop.set,
+            clock=place.clock,
+        )
+        broke_off: Exception | None = None
+        complete = False
+        try:
+            if begins_anew:
+                sender.reset()
+                self._text_before = ""
+            complete = self._feed(sender, run)
+        except Exception as error:  # noqa: BLE001  judged below: it may be why, or only how, it stopped
+            broke_off = error
+        control = sender.close()
+        if broke_off is not None and control == "go":
+            raise broke_off
+        if control in ("yield", "deadline") and complete and sender.delivered_all:
+            return "go"  # the word came with the last chunk
+        return control
+
+    def _feed(self, sender: Sender, run: Run) -> bool:
+        """Hands the backend's pieces to the sender; True if the answer came to its own end."""
+        pieces: Iterator[Piece] = self._place.backend.stream(run)
+        left = run.max_tokens
+        with closing(pieces):  # type: ignore[type-var]  # a generator has close()
+            for piece in pieces:
+                if run.stop.is_set():
+                    return False
+                if piece.tokens > left:
+                    self._finish_reason = "length"
+                    return True
+                left -= piece.tokens
+                if piece.text or piece.tokens:
+                    sender.put(piece)
+                if piece.finish_reason or left == 0:
+                    self._finish_reason = piece.finish_reason or "length"
+                    return True
+        return not run.stop.is_set()
+
+    def _read_what_was_made(self) -> None:
+        """What earlier attempts sent: to go on from, or to be kept if this one is refused."""
+        self._text_before, self._tokens_before = until_back(
+            lambda: stream.answer_of(stream.replay(self._place.ledger, self._claim.job_id))
+        )
+
+    def _refuse_unknown_options(self) -> None:
+        given = {name for name in SAMPLING if getattr(self._request, name) not in (None, ())}
+        lacking = given - self._place.backend.abilities.options
+        if lacking:
+            name = sorted(lacking)[0]
+            raise InvalidRequest(
+                f"The backend {self._place.spec.backend} does not have {name}; leave it out or "
+                "route the request to a model whose backend has it."
+            )
+
+    def _tokens_allowed(self, prompt: int, so_far: int) -> int | None:
+        """Completion tokens that request, window and budgets still allow; None when fenced off.
+
+        ``so_far``: tokens of the text that is gone on from. What was held at submit was an upper
+        bound; only when that does not reach does this cost a round trip.
+        """
+        claim, window = self._claim, self._place.backend.abilities.window
+        if window and prompt >= window:
+            raise ContextTooLong(
+                prompt_tokens=prompt,
+                window=window,
+                backend=self._place.spec.backend,
+                retriable=False,
+            )
+        wanted = self._request.max_tokens - so_far
+        if window:
+            wanted = min(wanted, window - prompt - so_far)
+        if wanted <= 0:
+            return 0
+        spent = prompt + claim.made
+        held: int | None = claim.held
+        if spent + wanted > claim.held:
+            call = jobs.hold(
+                claim.job_id,
+                fence=claim.fence,
+                wanted=spent + wanted,
+                least=spent + 1,
+                levels=self._levels,
+            )
+            held = persist(self._place.ledger, call)
+        return None if held is None else min(wanted, held - spent)
+
+    def _give_back(self, reason: str) -> tuple[Outcome, str]:
+        call = jobs.requeue(
+            self._claim.job_id,
+            instance=self._place.spec.name,
+            fence=self._claim.fence,
+            reason=reason,
+            failed=False,
+        )
+        match persist(self._place.ledger, call):
+            case "queued":
+                return Outcome.REQUEUED, reason
+            case "stopped":
+                return self._end_cancelled()
+        return Outcome.NOOP, "fenced"
+
+    def _unexpected(self, error: Exception) -> BackendError:
+        """What a library raised, as one sentence; the log gets no words that may quote a prompt."""
+        backend = self._place.spec.backend
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.error(
+            "job %s: %s in the backend %s\n%s",
+            self._claim.job_id,
+            type(error).__name__,
+            backend,
+            frames,
+        )
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+        return BackendError(
+            f"The backend {backend} failed ({said}).", backend=backend, retriable=False
+        )
+
+    def _end_cancelled(self) -> tuple[Outcome, str]:
+        self._finish_reason = "cancelled"
+        return self._end(State.CANCELLED, JobCancelled(job_id=self._claim.job_id))
+
+    def _end_with(self, error: ApexError) -> tuple[Outcome, str]:
+        self._finish_reason = "error"
+        return self._end(State.FAILED, error)
+
+    def _end(self, state: State, error: ApexError | None = None) -> tuple[Outcome, str]:
+        place, claim = self._place, self._claim
+        result = Result(
+            job_id=claim.job_id,
+            state=state,
+            text=self._text_before + (self._sender.text if self._sender else ""),
+            usage=Usage(
+                prompt_tokens=self._prompt_tokens,
+                completion_tokens=claim.made + (self._sender.tokens if self._sender else 0),
+            ),
+            finish_reason=self._finish_reason,
+            instance=place.spec.name,
+            attempt=claim.failures + 1,
+            timings=self._timings(),
+            error=to_record(error) if error else None,
+        )
+        call = jobs.finish(
+            result,
+            fence=claim.fence,
+            levels=self._levels,
+            retention_ms=int(place.settings.retention_s * 1000),
+        )
+        if not persist(place.ledger, call):
+            return Outcome.NOOP, "fenced"
+        return Outcome(state), error.message if error else ""
+
+    def _timings(self) -> Timings:
+        queued_ms = self._claim.claimed_ms - self._claim.submitted_ms
+        first_at = self._sender.first_at if self._sender else None
+        timings = Timings(
+            queued_ms=queued_ms,
+            total_ms=queued_ms + self._since_claim_ms(self._place.clock.monotonic()),
+        )
+        if first_at is None:
+            return timings
+        return timings.model_copy(update={"ttft_ms": queued_ms + self._since_claim_ms(first_at)})
+
+    def _since_claim_ms(self, at: float) -> float:
+        return round((at - self._claimed_at) * 1000, 3)
