@@ -13,7 +13,7 @@ from ledger import keys
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
 
-CELERY = (sys.executable, "-m", "celery")
+CELERY = (sys.executable, "-m", "benchmarks.bare_celery")
 INSTANCE = "inst0"
 READY_S = 60
 PING_S = 0.5

@@ -42,7 +42,7 @@ def _ours(stage: Stage) -> Callable[[], list[float]]:
     def once() -> float:
         rest(broker)
         start = time.perf_counter()
-        events = client.submit(f"[[mock tokens=1]] {PROMPT}", agent_id="a").stream()
+        events = client.submit(PROMPT, agent_id="a", max_tokens=1).stream()
         next(events)
         took_ms = (time.perf_counter() - start) * 1000
         for _ in events:

@@ -32,7 +32,7 @@ def measure(stage: Stage) -> list[Row]:
 
 def _ours(stage: Stage) -> Callable[[], float]:
     client, broker = stage.client(WORKED), stage.bare(WORKED)
-    instant = {"prompt": f"[[mock tokens=1]] {PROMPT}", "agent_id": "a"}
+    instant = {"prompt": PROMPT, "agent_id": "a", "max_tokens": 1}
     count = stage.scale.drained_jobs
 
     def drain() -> float:
