@@ -17,8 +17,8 @@ from ledger.settings import InstanceSpec, Settings, load_settings
 from producer import InvalidRequest, LLMClient
 from tests.support.registering import OWNER, register
 from workers import backends
-from workers.backends import WARM_UP, Backend, Piece, Run
 from workers.attempt import SAMPLING
+from workers.backends import WARM_UP, Backend, Piece, Run
 from workers.runner import Outcome, Runner
 
 # A value of each option that every backend which has the option must take.
