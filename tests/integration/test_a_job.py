@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 from celery.result import AsyncResult
 
 from ledger.settings import Settings
-from producer import Job, JobCancelled, JobDead, LLMClient
+from producer import AsyncLLMClient, BudgetExceeded, Job, JobCancelled, JobDead, LLMClient
 from tests.conftest import StartWorkers
 
 
@@ -149,3 +150,43 @@ def test_a_hung_job_that_is_cancelled_before_its_first_token_ends_too(
         job.result(timeout=10)
     assert client.complete("hello", agent_id="b").state == "succeeded"
     assert worker.process.poll() is None
+
+
+def test_a_chat_is_a_request_of_several_turns(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    start_workers("inst0")
+    turns = [
+        {"role": "system", "content": "You are terse."},
+        {"role": "user", "content": "hello"},
+    ]
+
+    result = client.chat(turns, agent_id="a")
+
+    assert result.text.startswith("Hello")
+    assert result.usage.prompt_tokens == 4
+
+
+def test_the_asyncio_client_does_the_same(settings: Settings, start_workers: StartWorkers) -> None:
+    start_workers("inst0")
+
+    async def scene() -> None:
+        async with AsyncLLMClient(settings) as client:
+            parts = [e.text async for e in client.stream("[[mock tokens=9 tps=300]]", agent_id="a")]
+            assert len("".join(parts).split()) == 9
+            jobs = await client.submit_many(
+                [{"prompt": f"[[mock say=answer-{n}]]", "agent_id": f"a{n}"} for n in range(200)]
+            )
+            results = await asyncio.gather(*(job.result(timeout=30) for job in jobs))
+            assert [result.text for result in results] == [f"answer-{n}" for n in range(200)]
+            async with client.episode("e", token_budget=100) as episode:
+                with pytest.raises(BudgetExceeded):
+                    await episode.complete("hello", agent_id="a", max_tokens=500)
+                await episode.complete("hello", agent_id="a", max_tokens=10)
+                assert (await episode.get_stats())["budget"] == 100
+                assert await episode.progress("tests_run") > 0
+            stats = await client.get_stats()
+            assert stats["tokens_held"] == 0
+            assert stats["tokens_used"] > 0
+
+    asyncio.run(scene())

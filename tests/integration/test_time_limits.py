@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.settings import load_settings
 from producer import DeadlineExceeded, EpisodeOver, LLMClient
 from tests.conftest import StartWorkers
 from tests.support.waiting import eventually
@@ -44,8 +45,20 @@ def test_an_episode_past_its_deadline_takes_no_more_jobs(
             episode.progress("tests_run")
 
 
-def test_progress_near_the_deadline_moves_it_never_past_the_cap(client: LLMClient) -> None:
-    near = client.episode("near", timeout_s=100)
-    assert near.progress("file_written") == pytest.approx(120, abs=2)
-    capped = client.episode("capped", timeout_s=3600)
-    assert capped.progress("file_written") == pytest.approx(3600, abs=2)
+def test_progress_near_the_deadline_moves_it_never_past_the_cap(redis_url: str) -> None:
+    settings = load_settings(
+        env={},
+        redis_url=redis_url,
+        episode_timeout_s=60,
+        progress_extend_s=120,
+        episode_timeout_max_s=1000,
+    )
+    with LLMClient(settings) as client:
+        near = client.episode("near")  # 60 s are left, less than an extension
+        assert near.progress("file_written") == pytest.approx(120, abs=2)
+        assert near.progress("tests_run") == pytest.approx(120, abs=2)
+        capped = client.episode("capped", timeout_s=950)
+        assert capped.progress("file_written") == pytest.approx(950, abs=2)  # not near yet
+    with LLMClient(settings.model_copy(update={"progress_extend_s": 2000})) as eager:
+        assert eager.episode("capped").progress("tests_run") == pytest.approx(1000, abs=2)
+        assert eager.episode("capped").progress("tests_run") == pytest.approx(1000, abs=2)
