@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -36,16 +38,20 @@ from ledger.errors import (
     JobNotFound,
     NoInstance,
     QueueFull,
+    RedisUnavailable,
 )
 from ledger.instances import Descriptor
 from ledger.jobs import Claim, Noop
 from ledger.levels import Level
 from ledger.messages import Event, Request, Result, State, Usage
 from ledger.redis_client import Ledger
+from ledger.settings import load_settings
 from ledger.stream import replay, text_of
+from producer import LLMClient
 from tests.support import servers
+from tests.support.registering import OWNER, WAKEUP, register
+from tests.support.waiting import eventually
 
-WAKEUP = '{"id": "@@ID@@", "tag": "@@TAG@@", "priority": "@@PRIORITY@@"}'
 INSTANCES = ("inst0", "inst1")
 PRIORITIES = ("URGENT", "HIGH", "NORMAL", "LOW")
 LONG_S, SHORT_S = 3600.0, 0.001
@@ -822,6 +828,146 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_the_books_are_right_whatever_happens_in_whatever_order(url: str) -> None:
     run_state_machine_as_test(partial(Books, url), settings=SHORT)
+
+
+# What the model found no words for
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    """The server, emptied, with one instance of four slots."""
+    ledger = Ledger(url)
+    ledger.redis.flushall()
+    register(ledger, slots=4)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def client(url: str, ledger: Ledger) -> Iterator[LLMClient]:
+    with LLMClient(load_settings(env={}, redis_url=url)) as client:
+        yield client
+
+
+def claim(ledger: Ledger, job_id: str) -> Claim:
+    call = jobs.claim(
+        job_id, instance="inst0", owner=OWNER, pid=1, lease_ms=60_000, nonce=f"for {job_id}"
+    )
+    taken = ledger.run(call)
+    assert isinstance(taken, Claim)
+    return taken
+
+
+def emit(ledger: Ledger, claim: Claim) -> str:
+    event = Event(kind="chunk", attempt=claim.fence, text="x", tokens=1)
+    return ledger.run(
+        jobs.emit(
+            claim.job_id,
+            instance="inst0",
+            fence=claim.fence,
+            chunk=1,
+            tokens=1,
+            prompt_tokens=1,
+            event=event,
+            slots=4,
+            yields_to_bands_below=3,
+        )
+    )
+
+
+@pytest.mark.xfail(
+    strict=True, reason="every one sees the same wake-up wait while all slots are taken"
+)
+def test_one_better_job_asks_one_of_many_to_make_way(client: LLMClient, ledger: Ledger) -> None:
+    low = [client.submit("hello", agent_id="a", priority="LOW") for _ in range(4)]
+    claims = [claim(ledger, job.id) for job in low]
+    client.submit("hello", agent_id="b", priority="URGENT")
+
+    words = [emit(ledger, one) for one in claims]
+
+    assert words.count("yield") == 1
+
+
+@pytest.mark.xfail(strict=True, reason="no script looks at woken, and starting pushes nothing")
+def test_a_worker_that_starts_is_woken_for_every_job_that_waits(
+    client: LLMClient, ledger: Ledger
+) -> None:
+    # Given as many lost wake-ups as the list holds
+    waiting = [client.submit("hello", agent_id="a").id for _ in range(9)]
+    ledger.redis.delete(f"inst0{keys.PRIORITY_SEPARATOR}6")
+
+    # When
+    register(ledger, slots=4)
+    ledger.run(instances.set_state("inst0", OWNER, "ready"))
+
+    # Then
+    served = []
+    while taken := ledger.redis.rpop(f"inst0{keys.PRIORITY_SEPARATOR}6"):
+        served.append(claim(ledger, id_of(taken)).job_id)
+    assert sorted(served) == sorted(waiting)
+
+
+@pytest.fixture
+def full(ledger: Ledger) -> Iterator[Callable[[], Any]]:
+    """Fills the server up when it is called."""
+    yield lambda: ledger.redis.config_set("maxmemory", 1000)
+    ledger.redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.xfail(strict=True, reason="status.lua does not say that it writes nothing")
+def test_a_full_redis_still_says_where_a_job_stands(
+    client: LLMClient, full: Callable[[], Any]
+) -> None:
+    job = client.submit("hello", agent_id="a")
+    full()
+
+    assert job.status().state is State.QUEUED
+
+
+@pytest.mark.xfail(strict=True, reason="answers of a pipeline are translated without the URL")
+def test_a_full_redis_is_named_to_each_of_many_submits(
+    client: LLMClient, url: str, full: Callable[[], Any]
+) -> None:
+    client.submit("hello", agent_id="a")
+    full()
+
+    (job,) = client.submit_many([{"prompt": "hello", "agent_id": "a"}])
+
+    assert url in str(job.refused)
+
+
+@pytest.mark.xfail(strict=True, reason="BUSY names a script, and that is taken for a damaged entry")
+def test_a_redis_that_is_busy_with_a_script_is_away_not_damaged(
+    client: LLMClient, ledger: Ledger, url: str
+) -> None:
+    # Given
+    job = client.submit("hello", agent_id="a")
+    ledger.redis.config_set("lua-time-limit", 10)
+    spin = "while redis.call('EXISTS', 'never') == 0 do end"
+
+    def occupy() -> None:
+        with redis.Redis.from_url(url) as other, pytest.raises(redis.ResponseError):
+            other.eval(spin, 0)
+
+    # When
+    with ThreadPoolExecutor(1) as pool:
+        spinning = pool.submit(occupy)
+        try:
+            eventually(lambda: is_busy(ledger))
+            # Then
+            with pytest.raises(RedisUnavailable):
+                claim(ledger, job.id)
+        finally:
+            ledger.redis.script_kill()
+            spinning.result(10)
+
+
+def is_busy(ledger: Ledger) -> bool:
+    try:
+        ledger.redis.exists("anything")
+    except redis.ResponseError as error:
+        return "BUSY" in str(error)
+    return False
 
 
 def run_long(examples: int) -> None:

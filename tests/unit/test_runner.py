@@ -25,6 +25,8 @@ from tests.support.waiting import eventually
 from workers import persist
 from workers.backends import Piece, Run
 from workers.backends.base import Abilities
+from workers.context import WorkerContext
+from workers.lost import settle_lost
 from workers.runner import Outcome, Runner
 
 ALL_OPTIONS = frozenset(
@@ -143,12 +145,10 @@ class Scene:
         )
         return runner.run(job if isinstance(job, str) else job.id)
 
-    def take(self, job: Job) -> jobs.Claim:
+    def take(self, job: Job, nonce: str = "another") -> jobs.Claim:
         """Claims the job as another process would."""
         claim = self.ledger.run(
-            jobs.claim(
-                job.id, instance="inst0", owner=OWNER, pid=1, lease_ms=60_000, nonce="another"
-            )
+            jobs.claim(job.id, instance="inst0", owner=OWNER, pid=1, lease_ms=60_000, nonce=nonce)
         )
         assert isinstance(claim, jobs.Claim)
         return claim
@@ -812,6 +812,110 @@ def test_what_a_library_says_is_cut_to_a_sentence(scene: Scene) -> None:
     with pytest.raises(BackendError) as said:
         job.result(timeout=5)
     assert is_one_sentence(said.value)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=SystemExit, reason="a library that calls sys.exit() leaves the job running"
+)
+def test_a_backend_that_wants_to_exit_fails_its_job(scene: Scene) -> None:
+    job = scene.submit()
+
+    assert scene.run(job, Script([Piece("a"), SystemExit(3)]))[0] is Outcome.FAILED
+    assert scene.state(job) is State.FAILED
+
+
+# Processes that are lost
+
+
+@pytest.fixture
+def parent(scene: Scene) -> WorkerContext:
+    """The process that is told when one of its children is gone."""
+    return WorkerContext(scene.settings, scene.settings.instance("inst0"), OWNER, scene.ledger)
+
+
+def test_a_job_whose_process_is_lost_gets_its_next_attempt(
+    scene: Scene, parent: WorkerContext
+) -> None:
+    job = scene.submit(max_tokens=10)
+    scene.take(job)
+
+    assert settle_lost(parent, job.id)[0] is False
+
+    assert (scene.state(job), scene.facts(job).failures) == (State.QUEUED, 1)
+    assert scene.run(job, Letters("abc"))[0] is Outcome.SUCCEEDED
+    assert scene.record(job).attempt == 2
+
+
+def test_a_job_that_was_lost_too_often_is_dead(scene: Scene, parent: WorkerContext) -> None:
+    job = scene.submit(max_tokens=10)
+    for attempt in range(1, scene.settings.max_attempts + 1):
+        scene.take(job, nonce=f"attempt {attempt}")
+        ended, why = settle_lost(parent, job.id)
+
+    assert ended
+    assert scene.state(job) is State.DEAD
+    assert "after 3 attempts" in why
+    assert scene.charged == (0, 0)
+
+
+def test_a_cancelled_job_whose_process_is_lost_keeps_what_it_made(
+    scene: Scene, parent: WorkerContext
+) -> None:
+    job = scene.submit(max_tokens=10)
+    scene.lose(job, Piece("abc", 3))
+    scene.take(job)
+    assert job.cancel() == "stopping"
+
+    assert settle_lost(parent, job.id)[0] is True
+
+    assert (scene.record(job).state, scene.record(job).text) == (State.CANCELLED, "abc")
+    assert scene.charged == (PROMPT_TOKENS + 3, 0)
+
+
+def test_a_job_past_its_deadline_whose_process_is_lost_fails(
+    scene: Scene, parent: WorkerContext
+) -> None:
+    job = scene.submit(timeout_s=0.001)
+    scene.take(job)
+    eventually(lambda: scene.facts(job).now_ms > scene.facts(job).deadline_ms)
+
+    assert settle_lost(parent, job.id)[0] is True
+
+    assert scene.state(job) is State.FAILED
+
+
+def test_a_job_that_ended_or_is_another_workers_is_left_alone(
+    scene: Scene, parent: WorkerContext
+) -> None:
+    ended, taken = scene.submit(), scene.submit()
+    scene.run(ended, Script(pieces("a")))
+    scene.take(taken)
+    other = WorkerContext(parent.settings, parent.spec, "another", scene.ledger)
+    before = [scene.facts(ended).state, scene.facts(taken).fence]
+
+    for job in (ended, taken):
+        assert settle_lost(other, job.id)[0] is False
+
+    assert [scene.facts(ended).state, scene.facts(taken).fence] == before
+    assert scene.state(taken) is State.RUNNING
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the wake-up is acknowledged and nothing pushes another: it waits for ever"
+)
+def test_a_job_whose_process_is_lost_before_the_claim_is_woken_again(
+    scene: Scene, parent: WorkerContext
+) -> None:
+    # Given a wake-up that a child has taken
+    job = scene.submit()
+    normal = f"{keys.queue('inst0')}{keys.PRIORITY_SEPARATOR}6"
+    assert job.id in scene.ledger.redis.rpop(normal)
+
+    # When
+    settle_lost(parent, job.id)
+
+    # Then
+    assert job.id in "".join(scene.ledger.redis.lrange(normal, 0, -1))
 
 
 # Requests that cannot be served

@@ -96,6 +96,7 @@ class Bench:
 
     def __init__(self, ledger: Any) -> None:
         self.clock, self.stopped = Hands(), threading.Event()
+        self._others = set(threading.enumerate())
         self.sender = Sender(
             ledger,
             CLAIM,
@@ -105,6 +106,12 @@ class Bench:
             on_stop=self.stopped.set,
             clock=self.clock,
         )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the sender left no thread behind."""
+        names = [one.name for one in threading.enumerate() if one not in self._others]
+        return "sender" not in names
 
     def put(self, *texts: str) -> None:
         for text in texts:
@@ -137,10 +144,6 @@ def bench(ledger: Asked) -> Bench:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persist, "RETRY_S", 0.001)
-
-
-def senders() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "sender"]
 
 
 def test_a_piece_goes_out_at_once_under_the_claims_fence(bench: Bench, ledger: Asked) -> None:
@@ -187,7 +190,7 @@ def test_closing_sends_what_is_left_and_waits_for_it(bench: Bench, ledger: Asked
     assert closed() == "go"
     assert (bench.sender.text, bench.sender.delivered_all) == ("ab", True)
     assert ledger.idle
-    assert senders() == []
+    assert bench.has_ended
 
 
 def test_closing_without_a_piece_sends_nothing(bench: Bench, ledger: Asked) -> None:
@@ -195,7 +198,7 @@ def test_closing_without_a_piece_sends_nothing(bench: Bench, ledger: Asked) -> N
     assert ledger.idle
     assert (bench.sender.text, bench.sender.tokens, bench.sender.first_at) == ("", 0, None)
     assert bench.sender.delivered_all
-    assert senders() == []
+    assert bench.has_ended
 
 
 def test_a_chunk_keeps_its_number_and_its_text_for_as_long_as_redis_is_away(
@@ -279,7 +282,7 @@ def test_an_error_stops_the_generation_and_is_raised_by_close(bench: Bench, ledg
         bench.sender.close()
     assert ledger.idle
     assert bench.sender.text == ""
-    assert senders() == []
+    assert bench.has_ended
 
 
 def test_an_error_of_ours_is_no_endless_loop(bench: Bench, ledger: Asked) -> None:
