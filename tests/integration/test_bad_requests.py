@@ -52,7 +52,7 @@ BAD: list[tuple[dict[str, Any], type[ApexError], str]] = [
     ({"history": True}, InvalidRequest, "history is not available in this version"),
     ({"cache": True}, InvalidRequest, "cache is not available in this version"),
     ({"priority": "MAX"}, InvalidRequest, "priority: it takes URGENT, HIGH, NORMAL or LOW"),
-    ({"idempotency_key": ""}, InvalidRequest, "idempotency_key: it takes 1 to 500"),
+    ({"idempotency_key": ""}, InvalidRequest, "idempotency_key: String should have at least 1"),
     ({"model": "gpt-17"}, UnknownModel, "'gpt-17'; registered: mock"),
 ]
 
