@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,10 +21,12 @@ StartWorkers = Callable[..., list[Worker]]
 
 @pytest.fixture(scope="session", autouse=True)
 def _scrubbed_environment() -> None:
-    """No setting of whoever runs the tests reaches them."""
+    """No setting of whoever runs the tests reaches them, nor how their shell handles Ctrl-C."""
     for name in list(os.environ):
         if name.startswith(("APEX_", "LLM_", "CELERY")) or name == "REDIS_URL":
             del os.environ[name]
+    # Where the tests run in a shell's background, Ctrl-C is ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis"])

@@ -294,7 +294,8 @@ def test_a_stack_whose_only_memory_died_ends(fake: Any) -> None:
     with LocalStack(**fake()) as stack:
         processes = family(stack.pids)
         os.kill(stack.pids["valkey"], signal.SIGKILL)
-        stack.wait(GONE_S)
+        with pytest.raises(StackFailed, match="ended by itself"):
+            stack.wait(GONE_S)
         assert_gone(processes)
 
 
