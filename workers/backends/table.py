@@ -11,8 +11,11 @@ from ledger.errors import BackendMissing, UnknownBackend
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Backend
 
-BUILT_IN = {"mock": "workers.backends.mock:MockBackend"}
-EXTRAS: dict[str, str] = {}  # backend -> the extra that brings its library
+BUILT_IN = {
+    "mock": "workers.backends.mock:MockBackend",
+    "llama_cpp": "workers.backends.llama_cpp:LlamaCppBackend",
+}
+EXTRAS: dict[str, str] = {"llama_cpp": "llama"}  # backend -> the extra that brings its library
 
 
 def known() -> dict[str, str]:

@@ -1,0 +1,146 @@
+"""Real workers on llama.cpp with a tiny random model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytest.importorskip("llama_cpp")
+pytest.importorskip("gguf")
+
+from ledger import keys
+from ledger.redis_client import Ledger
+from ledger.stream import replay
+from producer import ContextTooLong, InvalidRequest, LLMClient
+from tests.conftest import StartWorkers
+from tests.support import tiny_gguf
+from tests.support.commands import celery
+from tests.support.waiting import eventually
+from tests.support.workers import Worker
+
+AGENTS = ("Planner", "Coder", "Runner", "Critic", "Summarizer")
+LONG = 1500  # tokens of an answer that is still under way when the next job comes
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Two instances with the tiny model."""
+    path = tiny_gguf.write(tmp_path_factory.mktemp("llama") / "tiny.gguf")
+    return {
+        "APEX_LLM_BACKEND": "llama_cpp",
+        "APEX_GGUF_MODEL_PATH": str(path),
+        "APEX_LLM_INSTANCES": "2",
+        "APEX_LLM_CTX_TOKENS": "8192",
+    }
+
+
+def greedy(prompt: str, agent: str, **options: Any) -> dict[str, Any]:
+    return {"prompt": prompt, "agent_id": agent, "temperature": 0, "max_tokens": 300, **options}
+
+
+def test_five_agents_at_once_get_what_each_gets_alone(
+    client: LLMClient, start_workers: StartWorkers, env: dict[str, str]
+) -> None:
+    start_workers("inst0", "inst1", env=env)
+    asked = [
+        greedy(f"question {n} of {agent}", agent, session_id=f"s{n % 2}")
+        for n in range(4)
+        for agent in AGENTS
+    ]
+
+    together = [job.result(timeout=60) for job in [client.submit(**one) for one in asked]]
+    alone = [client.submit(**one).result(timeout=60) for one in asked]
+
+    assert [result.text for result in together] == [result.text for result in alone]
+    assert len({result.text for result in together}) == len(asked)
+    assert {result.instance for result in together} == {"inst0", "inst1"}
+    assert {result.usage.completion_tokens for result in together} == {300}
+
+
+def test_a_preempted_answer_ends_as_if_it_had_not_been(
+    client: LLMClient, start_workers: StartWorkers, env: dict[str, str], ledger: Ledger
+) -> None:
+    start_workers("inst0", env=env)
+    story = greedy("tell a long story", "Planner", priority="LOW", max_tokens=LONG)
+    undisturbed = client.submit(**story).result(timeout=60)
+
+    low = client.submit(**story)
+    events = low.stream(timeout_s=30)
+    next(events)
+    urgent = [
+        client.submit(**greedy(f"quick {n}", "Planner", priority="URGENT", max_tokens=5))
+        for n in range(3)
+    ]
+
+    assert all(job.result(timeout=30).usage.completion_tokens == 5 for job in urgent)
+    result = low.result(timeout=60)
+    assert result.text == undisturbed.text
+    assert result.usage == undisturbed.usage
+    assert "".join(event.text for event in low.stream(timeout_s=5)) == undisturbed.text
+    kinds = [event.reason for event in replay(ledger, low.id) if event.kind == "requeued"]
+    assert "yield" in kinds
+
+
+def test_a_worker_that_is_killed_leaves_text_that_another_one_continues(
+    client: LLMClient, start_workers: StartWorkers, env: dict[str, str]
+) -> None:
+    (worker,) = start_workers("inst0", env=env)
+    story = greedy("tell a long story", "Planner", max_tokens=LONG)
+    undisturbed = client.submit(**story).result(timeout=60)
+
+    job = client.submit(**story)
+    next(job.stream(timeout_s=30))
+    (child,) = psutil.Process(worker.process.pid).children()
+    child.kill()
+    result = job.result(timeout=60)
+
+    assert result.attempt == 2
+    assert result.text == undisturbed.text
+    assert result.usage == undisturbed.usage
+
+
+def test_what_a_request_does_wrong_fails_that_job_alone(
+    client: LLMClient, start_workers: StartWorkers, env: dict[str, str]
+) -> None:
+    start_workers("inst0", env=env)
+    broken = {"type": "grammar", "grammar": "root :: x"}
+    with pytest.raises(InvalidRequest, match="grammar does not parse"):
+        client.complete(**greedy("hello", "Planner", response_format=broken))
+    with pytest.raises(ContextTooLong):
+        client.complete(**greedy("word " * 9000, "Planner"))
+
+    assert client.complete(**greedy("hello", "Planner")).usage.completion_tokens == 300
+
+
+def test_a_worker_whose_file_cannot_be_loaded_says_why(
+    redis_url: str, tmp_path: Path, env: dict[str, str], ledger: Ledger
+) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(Path(env["APEX_GGUF_MODEL_PATH"]).read_bytes()[:300_000])
+    worker = Worker("inst0", redis_url, tmp_path, {**env, "APEX_GGUF_MODEL_PATH": str(cut)})
+    try:
+        eventually(lambda: ledger.redis.hget(keys.entry("inst0"), "state") == "failed")
+        assert "file bounds" in str(ledger.redis.hgetall(keys.entry("inst0")))
+        assert "cut.gguf could not be loaded" in worker.log
+        assert "Traceback" not in worker.log
+    finally:
+        worker.stop()
+
+
+def test_a_worker_with_an_option_that_does_not_exist_does_not_start(
+    redis_url: str, env: dict[str, str]
+) -> None:
+    table = {"name": "inst0", "backend": "llama_cpp", "n_gpu_layer": 1}
+    refused = celery(
+        redis_url,
+        *("worker", "-Q", "inst0"),
+        env={**env, "APEX_LLM_INSTANCES": json.dumps([table])},
+    )
+
+    assert refused.returncode == 1
+    assert "no option 'n_gpu_layer'" in refused.stderr
+    assert "Traceback" not in refused.stderr
