@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from ledger import keys
 from ledger.errors import (
+    ApexError,
     BudgetExceeded,
     EpisodeOver,
     IdempotencyConflict,
@@ -18,7 +19,7 @@ from ledger.errors import (
 )
 from ledger.levels import Level
 from ledger.messages import Event, Request, Result, State
-from ledger.scripts import Call
+from ledger.scripts import Arg, Call
 
 RETENTION_MS = 24 * 3600 * 1000
 
@@ -70,51 +71,107 @@ def submit(
         BudgetExceeded, EpisodeOver, QueueFull, NoInstance, IdempotencyConflict
     """
 
-    def read(reply: list[Any]) -> str:
-        match reply[0]:
-            case "accepted":
-                return instance
-            case "exists":
-                return str(reply[1])
-            case "conflict":
-                raise IdempotencyConflict(job_id=job_id)
-            case "no_instance":
-                raise NoInstance
-            case "full":
-                raise QueueFull(instance=instance, waiting=reply[1], retry_after_s=5)
-            case "over":
-                raise EpisodeOver(episode_id=levels[reply[1] - 1].ids[-1])
-        _raise_denied(reply, levels, hold)
+    one = Submission(job_id, request, body or request.to_json(), hold, levels)
+    call = submit_many([one], instance=instance, max_attempts=max_attempts, max_waiting=max_waiting)
 
-    return Call(
-        "submit",
-        [
-            keys.job(job_id),
-            keys.request(job_id),
-            keys.entry(instance),
-            keys.waiting(instance),
-            keys.woken(instance),
-            keys.fair(instance),
-            keys.queue(instance),
-            *(level.key for level in levels),
-        ],
-        [
-            job_id,
-            body or request.to_json(),
+    def read(reply: list[Any]) -> str:
+        (answer,) = call.read(reply)
+        if isinstance(answer, ApexError):
+            raise answer
+        return answer
+
+    return Call(call.script, call.keys, call.args, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be accepted. ``body``: its request as JSON; ``hold``: tokens at each level."""
+
+    job_id: str
+    request: Request
+    body: str
+    hold: int
+    levels: Sequence[Level]
+
+    def args(self, numbers: Mapping[str, int]) -> tuple[Arg, ...]:
+        """As the script takes them; ``numbers``: its budget levels' keys, counted from 1."""
+        request = self.request
+        return (
+            self.job_id,
+            self.body,
             request.priority.band,
-            hold,
-            instance,
+            self.hold,
             request.tenant,
             request.agent_id,
             request.session_id or "",
             request.episode_id or "",
             int(request.timeout_s * 1000),
+            ",".join([str(numbers[level.key]) for level in self.levels]),
+        )
+
+
+Accepted = str | ApexError  # the instance that has a job, or why none has
+
+
+def submit_many(
+    submissions: Sequence[Submission], *, instance: str, max_attempts: int, max_waiting: int
+) -> Call[list[Accepted]]:
+    """As :func:`submit`, of many jobs: each by itself, all in one script call.
+
+    Reads as the instance that has it for each job: another one if the same job was submitted
+    before. In its place stands why it was refused: BudgetExceeded, EpisodeOver, QueueFull,
+    NoInstance, IdempotencyConflict.
+    """
+    levels = {level.key: level for one in submissions for level in one.levels}
+    numbers = {key: number for number, key in enumerate(levels, 1)}
+    ordered = list(levels.values())
+
+    def read(replies: list[Any]) -> list[Accepted]:
+        return [
+            instance if reply == "accepted" else _refused(reply, instance, one, ordered)
+            for one, reply in zip(submissions, replies, strict=True)
+        ]
+
+    return Call(
+        "submit",
+        [
+            keys.entry(instance),
+            keys.waiting(instance),
+            keys.woken(instance),
+            keys.fair(instance),
+            keys.queue(instance),
+            *levels,
+            *(
+                key
+                for one in submissions
+                for key in (keys.job(one.job_id), keys.request(one.job_id))
+            ),
+        ],
+        [
+            instance,
             max_attempts,
             max_waiting,
-            *(level.limit_arg for level in levels),
+            len(ordered),
+            *(level.limit_arg for level in ordered),
+            *(arg for one in submissions for arg in one.args(numbers)),
         ],
         read,
     )
+
+
+def _refused(reply: list[Any], instance: str, one: Submission, levels: Sequence[Level]) -> Accepted:
+    match reply[0]:
+        case "exists":
+            return str(reply[1])
+        case "conflict":
+            return IdempotencyConflict(job_id=one.job_id)
+        case "no_instance":
+            return NoInstance()
+        case "full":
+            return QueueFull(instance=instance, waiting=reply[1], retry_after_s=5)
+        case "over":
+            return EpisodeOver(episode_id=levels[reply[1] - 1].ids[-1])
+    return _denied(reply, levels, one.hold)
 
 
 def claim(
@@ -181,7 +238,7 @@ def hold(
             return int(reply[1])
         if reply[0] == "fenced":
             return None
-        _raise_denied(reply, levels, least)
+        raise _denied(reply, levels, least)
 
     return Call(
         "hold",
@@ -251,6 +308,22 @@ def requeue(
             int(failed),
         ],
         lambda reply: reply,
+    )
+
+
+def wake(job_id: str, *, instance: str) -> Call[bool]:
+    """Pushes another wake-up of a job that waits for ``instance``; False if it does not."""
+    return Call(
+        "wake",
+        [
+            keys.job(job_id),
+            keys.entry(instance),
+            keys.waiting(instance),
+            keys.woken(instance),
+            keys.queue(instance),
+        ],
+        [job_id, instance],
+        bool,
     )
 
 
@@ -326,8 +399,8 @@ def celery_meta(result: Result) -> dict[str, Any]:
     }
 
 
-def _raise_denied(reply: list[Any], levels: Sequence[Level], requested: int) -> NoReturn:
+def _denied(reply: list[Any], levels: Sequence[Level], requested: int) -> BudgetExceeded:
     level = levels[reply[1] - 1]
-    raise BudgetExceeded(
+    return BudgetExceeded(
         scope=level.name, limit=reply[2], used=reply[3], held=reply[4], requested=requested
     )

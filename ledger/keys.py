@@ -6,6 +6,8 @@ keys and channels are different name spaces in Redis.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 PREFIX = "apexq:"
 
 PRIORITY_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority above 0
@@ -70,6 +72,7 @@ def queue(instance: str) -> str:
     return instance
 
 
+@lru_cache(4096)
 def budget(scope: str, *ids: str) -> str:
     """Hash of one budget level: ``limit``, ``used``, ``held`` (tokens)."""
     return ":".join([f"{PREFIX}budget", scope, *(quote(part) for part in ids)])

@@ -129,6 +129,9 @@ class Request(_Message):
         return self.model_dump_json(exclude_defaults=True)
 
 
+_FIELDS = frozenset(Request.model_fields)
+
+
 class Usage(_Message):
     """Tokens, counted by the model's own tokenizer."""
 
@@ -191,9 +194,9 @@ def parse_request(**fields: Any) -> Request:
     Raises:
         InvalidRequest: with one sentence that names the field and what it takes.
     """
-    unknown = set(fields) - set(Request.model_fields)
+    unknown = fields.keys() - _FIELDS
     if unknown:
-        known = ", ".join(sorted(set(Request.model_fields) - {"schema_version"}))
+        known = ", ".join(sorted(_FIELDS - {"schema_version"}))
         raise InvalidRequest(f"Unknown option {sorted(unknown)[0]!r}; known: {known}.")
     try:
         return Request(**fields)

@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from ledger.async_subscription import AsyncSubscription, AsyncSubscriptions
 from ledger.errors import ApexError, CorruptEntry, InvalidSetting, RedisUnavailable
+from ledger.packer import Packer
 from ledger.scripts import Call, load
 from ledger.subscription import Subscription, Subscriptions
 
@@ -49,6 +50,7 @@ class Ledger:
             self.redis: redis.Redis = redis.Redis.from_url(
                 url,
                 max_connections=CONNECTIONS,
+                command_packer=Packer(),
                 retry=Retry(supported_errors=(RedisConnectionError,), **RETRIES),
                 **CONNECTION,
             )
@@ -83,7 +85,7 @@ class Ledger:
             for call in calls:
                 pipe.evalsha(load(call.script).sha, len(call.keys), *call.keys, *call.args)
             replies = pipe.execute(raise_on_error=False)
-        return [_answer(call, reply) for call, reply in zip(calls, replies, strict=True)]
+        return [_answer(self.url, call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -149,7 +151,7 @@ class AsyncLedger:
             for call in calls:
                 pipe.evalsha(load(call.script).sha, len(call.keys), *call.keys, *call.args)
             replies = await pipe.execute(raise_on_error=False)
-        return [_answer(call, reply) for call, reply in zip(calls, replies, strict=True)]
+        return [_answer(self.url, call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     @asynccontextmanager
     async def translated(self) -> AsyncIterator[None]:
@@ -187,9 +189,9 @@ def without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=netloc))
 
 
-def _answer(call: Call[Any], reply: Any) -> Any:
+def _answer(url: str, call: Call[Any], reply: Any) -> Any:
     if isinstance(reply, RedisError):
-        return _translate("", reply)
+        return _translate(url, reply)
     try:
         return call.read(reply)
     except Exception as error:  # noqa: BLE001  it is handed to the caller in the answer's place
@@ -200,7 +202,8 @@ def _translate(url: str, error: Exception) -> Exception:
     text = str(error)
     if "WRONGTYPE" in text or "not an integer" in text or isinstance(error, UnicodeDecodeError):
         return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
-    if isinstance(error, ResponseError) and "script" in text and "OOM" not in text:
+    away = ("OOM", "BUSY", "LOADING", "READONLY", "MISCONF")
+    if isinstance(error, ResponseError) and "script" in text and not text.startswith(away):
         return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
     return RedisUnavailable(url=without_password(url), reason=text or type(error).__name__)
 

@@ -19,6 +19,7 @@ from ledger.redis_client import AsyncLedger, Ledger
 from ledger.status import JobEntry, read_job
 
 SILENCE_S = 1.0  # after that long without an announcement the stream itself is asked
+FIRST_SILENCE_S = 0.05  # whether there is such a job is asked late: who has just submitted knows
 PAGE = 500
 
 
@@ -46,7 +47,7 @@ class Cursor:
     def take(self, number: str, body: str) -> Event:
         """Moves on to the event ``number`` and returns it."""
         try:
-            event = Event.model_validate_json(body).model_copy(update={"seq": int(number)})
+            event = Event.model_validate_json(f'{{"seq":{int(number)},{body[1:]}')
         except ValueError as error:
             raise CorruptEntry(job_id=self.job_id) from error
         self.seq, self.ended = event.seq, event.kind == "end"
@@ -72,14 +73,16 @@ def follow(
     cursor, patience = Cursor(job_id, after), Patience(job_id, timeout_s)
     with ledger.subscription(keys.stream(job_id)) as announcements:
         announced: str | None = None
+        waited = False
         while True:
             seen = cursor.seq
             yield from _fresh(ledger, cursor, announced)
-            if announced is None and cursor.seq == seen:
+            if announced is None and cursor.seq == seen and waited:
                 yield from _closing(ledger, cursor)
             if cursor.ended:
                 return
-            announced = announcements.next(patience.slice_s())
+            longest_s = SILENCE_S if waited else FIRST_SILENCE_S
+            waited, announced = True, announcements.next(patience.slice_s(longest_s))
 
 
 def _fresh(ledger: Ledger, cursor: Cursor, announced: str | None) -> Iterator[Event]:
@@ -142,16 +145,18 @@ async def follow_async(
     cursor, patience = Cursor(job_id, after), Patience(job_id, timeout_s)
     async with ledger.subscription(keys.stream(job_id)) as announcements:
         announced: str | None = None
+        waited = False
         while True:
             seen = cursor.seq
             async for event in _fresh_async(ledger, cursor, announced):
                 yield event
-            if announced is None and cursor.seq == seen:
+            if announced is None and cursor.seq == seen and waited:
                 async for event in _closing_async(ledger, cursor):
                     yield event
             if cursor.ended:
                 return
-            announced = await announcements.next(patience.slice_s())
+            longest_s = SILENCE_S if waited else FIRST_SILENCE_S
+            waited, announced = True, await announcements.next(patience.slice_s(longest_s))
 
 
 async def _fresh_async(
@@ -195,20 +200,20 @@ class Patience:
     timeout_s: float | None
     _until: float | None = None
 
-    def slice_s(self) -> float:
-        """Seconds to wait for the next announcement.
+    def slice_s(self, longest_s: float = SILENCE_S) -> float:
+        """Seconds to wait for the next announcement, ``longest_s`` at most.
 
         Raises:
             ResultTimeout: there are none left.
         """
         if self.timeout_s is None:
-            return SILENCE_S
+            return longest_s
         now = time.monotonic()
         if self._until is None:
             self._until = now + self.timeout_s
         if now >= self._until:
             raise ResultTimeout(job_id=self.job_id, timeout_s=self.timeout_s)
-        return min(SILENCE_S, self._until - now)
+        return min(longest_s, self._until - now)
 
 
 def is_end(announced: str) -> bool:

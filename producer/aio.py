@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from itertools import islice
 from typing import Any, Self
 
 from ledger import keys, status, stream
@@ -16,7 +15,7 @@ from ledger.settings import Settings, load_settings
 from ledger.status import JobStatus
 from ledger.steps import drive_async
 from producer.arguments import CURSOR, IDENTIFIER, check
-from producer.client import BULK, refusal
+from producer.bulk import pipelines, refusals
 from producer.operations import Operations, stats_of
 from producer.outcomes import error_of, raise_unless_succeeded
 
@@ -101,14 +100,14 @@ class AsyncLLMClient:
     async def submit_many(self, requests: Iterable[Mapping[str, Any]]) -> list[AsyncJob]:
         """As :meth:`producer.client.LLMClient.submit_many`."""
         orders = self._operations.orders(requests)
-        calls = iter(await drive_async(self._ledger, self._operations.submissions(orders)))
-        answers: list[str | Exception] = []
-        while slice_ := list(islice(calls, BULK)):
-            batch = await self._ledger.run_many(slice_)
-            answers += batch
+        batches = await drive_async(self._ledger, self._operations.submissions(orders))
+        refused: dict[int, ApexError | None] = {}
+        for some in pipelines(batches):
+            replies = await self._ledger.run_many([batch.call for batch in some])
+            refused.update(refusals(some, replies))
         return [
-            AsyncJob(order.job_id, self._ledger, self._operations, refusal(answer))
-            for order, answer in zip(orders, answers, strict=True)
+            AsyncJob(order.job_id, self._ledger, self._operations, refused[place])
+            for place, order in enumerate(orders)
         ]
 
     async def complete(self, prompt: str | None = None, **options: Any) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,10 +12,9 @@ from ledger.messages import Event, Result
 from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from ledger.steps import drive
+from producer.bulk import pipelines, refusals
 from producer.job import Job
 from producer.operations import Operations, stats_of
-
-BULK = 500  # submits in one pipeline
 
 
 class LLMClient:
@@ -56,14 +54,14 @@ class LLMClient:
             RedisUnavailable: Redis went away; repeat with idempotency keys to enqueue the rest.
         """
         orders = self._operations.orders(requests)
-        calls = iter(drive(self._ledger, self._operations.submissions(orders)))
-        answers: list[str | Exception] = []
-        while slice_ := list(islice(calls, BULK)):
-            batch = self._ledger.run_many(slice_)
-            answers += batch
+        batches = drive(self._ledger, self._operations.submissions(orders))
+        refused: dict[int, ApexError | None] = {}
+        for some in pipelines(batches):
+            replies = self._ledger.run_many([batch.call for batch in some])
+            refused.update(refusals(some, replies))
         return [
-            Job(order.job_id, self._ledger, self._operations, refusal(answer))
-            for order, answer in zip(orders, answers, strict=True)
+            Job(order.job_id, self._ledger, self._operations, refused[place])
+            for place, order in enumerate(orders)
         ]
 
     def complete(self, prompt: str | None = None, **options: Any) -> Result:
@@ -162,10 +160,3 @@ class Episode:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-def refusal(answer: str | Exception) -> ApexError | None:
-    """The answer of a bulk submit as a job's ``refused``; errors that are not ours are raised."""
-    if isinstance(answer, Exception) and not isinstance(answer, ApexError):
-        raise answer
-    return answer if isinstance(answer, ApexError) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,13 @@ import budgets
 import routing
 from ledger import jobs, status
 from ledger.episodes import open_episode, progress
-from ledger.errors import InvalidRequest, JobCancelled, JobNotFound, NoInstance, to_record
+from ledger.errors import (
+    InvalidRequest,
+    JobCancelled,
+    JobNotFound,
+    NoInstance,
+    to_record,
+)
 from ledger.levels import Level
 from ledger.messages import Request, Result, State, Usage, parse_request
 from ledger.scripts import Call
@@ -20,6 +26,7 @@ from ledger.settings import Settings
 from ledger.status import Account, JobEntry, JobStatus
 from ledger.steps import Steps
 from producer.arguments import IDENTIFIER, KEY, SECONDS, TOKENS, check
+from producer.bulk import Batch, cut
 
 ROUTES_FRESH_S = 1.0
 NOT_YET = ("history", "cache")
@@ -43,6 +50,7 @@ class Operations:
         self.settings, self.tenant = settings, tenant
         self._registry: routing.Registry | None = None
         self._read_at = 0.0
+        self._chosen: dict[tuple[str, str | None], str] = {}  # from that registry
 
     def order(
         self, prompt: str | None = None, *, idempotency_key: str | None = None, **fields: Any
@@ -95,10 +103,17 @@ class Operations:
             instance = yield self._submission(order, (yield from self._routes()))
         return instance
 
-    def submissions(self, orders: Iterable[Order]) -> Steps[list[Call[str]]]:
-        """One call for each order, to be sent in a pipeline."""
+    def submissions(self, orders: Sequence[Order]) -> Steps[list[Batch]]:
+        """The calls that enqueue many orders; those for one instance stay in their order."""
         registry = yield from self._routes()
-        return [self._submission(order, registry) for order in orders]
+        places: dict[str, list[int]] = {}
+        for place, order in enumerate(orders):
+            places.setdefault(self._route(order.request, registry), []).append(place)
+        return [
+            Batch(some, self._submissions(instance, [orders[place] for place in some]))
+            for instance, own in places.items()
+            for some in (own[part] for part in cut([len(orders[place].body) for place in own]))
+        ]
 
     def status(self, job_id: str) -> Steps[JobStatus]:
         """Where a job stands."""
@@ -173,7 +188,16 @@ class Operations:
         now = time.monotonic()
         if self._registry is None or now - self._read_at > ROUTES_FRESH_S:
             self._registry, self._read_at = (yield routing.read_registry()), now
+            self._chosen.clear()
         return self._registry
+
+    def _route(self, request: Request, registry: routing.Registry) -> str:
+        asked = (request.agent_id, request.model)
+        instance = self._chosen.get(asked)
+        if instance is None:
+            instance = routing.choose(registry, *asked, absent_s=self.settings.absent_s)
+            self._chosen[asked] = instance
+        return instance
 
     def _submission(self, order: Order, registry: routing.Registry) -> Call[str]:
         request = order.request
@@ -181,11 +205,26 @@ class Operations:
             order.job_id,
             request,
             body=order.body,
-            instance=routing.choose(
-                registry, request.agent_id, request.model, absent_s=self.settings.absent_s
-            ),
+            instance=self._route(request, registry),
             hold=budgets.hold_for(request),
             levels=budgets.levels_of(request, self.settings),
+            max_attempts=self.settings.max_attempts,
+            max_waiting=self.settings.max_waiting,
+        )
+
+    def _submissions(self, instance: str, orders: Iterable[Order]) -> Call[Any]:
+        return jobs.submit_many(
+            [
+                jobs.Submission(
+                    order.job_id,
+                    order.request,
+                    order.body,
+                    budgets.hold_for(order.request),
+                    budgets.levels_of(order.request, self.settings),
+                )
+                for order in orders
+            ],
+            instance=instance,
             max_attempts=self.settings.max_attempts,
             max_waiting=self.settings.max_waiting,
         )

@@ -84,7 +84,7 @@ class Attempt:
             control = self._generate()
         except ApexError as error:
             return self._end_with(error)
-        except Exception as error:  # noqa: BLE001  a backend may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a backend may raise anything
             return self._end_with(self._unexpected(error))
         match control:
             case "go":
@@ -135,14 +135,14 @@ class Attempt:
             on_stop=run.stop.set,
             clock=place.clock,
         )
-        broke_off: Exception | None = None
+        broke_off: BaseException | None = None
         complete = False
         try:
             if begins_anew:
                 sender.reset()
                 self._text_before = ""
             complete = self._feed(sender, run)
-        except Exception as error:  # noqa: BLE001  judged below: it may be why, or only how, it stopped
+        except (Exception, SystemExit) as error:  # noqa: BLE001  it may be why, or how, it stopped
             broke_off = error
         control = sender.close()
         if broke_off is not None and control == "go":
@@ -233,7 +233,7 @@ class Attempt:
                 return self._end_cancelled()
         return Outcome.NOOP, "fenced"
 
-    def _unexpected(self, error: Exception) -> BackendError:
+    def _unexpected(self, error: BaseException) -> BackendError:
         """What a library raised, as one sentence; the log gets no words that may quote a prompt."""
         backend = self._place.spec.backend
         frames = "".join(traceback.format_tb(error.__traceback__))

@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> ApexCelery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,  # the ledger has it; the backend only reads
-        task_acks_late=True,
+        task_acks_late=False,  # a wake-up is only a hint; the ledger brings lost ones back
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_concurrency=1,

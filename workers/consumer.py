@@ -8,6 +8,8 @@ from typing import Any
 from celery.worker.consumer import Consumer
 
 RECONNECT_CAP_S = 2
+EVENTS_WITHIN_S = 0.25  # monitors may be that much behind
+EVENTS_AT_ONCE = 300
 
 
 class JobConsumer(Consumer):
@@ -17,7 +19,24 @@ class JobConsumer(Consumer):
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kw: Any) -> None:
         options = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
+        self._events_due = False
         super().__init__(*args, worker_options=options, **kw)
+
+    def on_send_event_buffered(self) -> None:
+        """Lets task events wait for one another, and for the work.
+
+        Celery publishes them in the hub's next turn, which comes before the one that hands the job
+        to the child: "task-received" alone would keep every first token waiting.
+        """
+        if self.hub and not self._events_due:
+            self._events_due = True
+            self.event_dispatcher.buffer_limit = EVENTS_AT_ONCE
+            self.hub.call_later(EVENTS_WITHIN_S, self._send_events)
+
+    def _send_events(self) -> None:
+        self._events_due = False
+        if self.event_dispatcher:
+            self.event_dispatcher.flush()
 
     def ensure_connected(self, conn: Any) -> Any:
         conn.ensure_connection = partial(

@@ -24,7 +24,9 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
     """
     entry = persist(context.ledger, status.read_job(job_id))
     if entry is None or not _ours(entry.facts, context):
-        return False, "The job is no longer this worker's."
+        # Lost between the wake-up and the claim: the job waits, and its wake-up is used up.
+        persist(context.ledger, jobs.wake(job_id, instance=context.instance.name))
+        return False, "The process was lost before it had the job."
     facts = entry.facts
     error: ApexError | None = _final(facts)
     if error is None:

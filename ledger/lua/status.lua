@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- Where a job stands.
 --
 -- KEYS 1 job  2 entry  3 waiting  4 woken  5 running  6 seen

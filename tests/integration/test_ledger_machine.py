@@ -914,7 +914,6 @@ def full(ledger: Ledger) -> Iterator[Callable[[], Any]]:
     ledger.redis.config_set("maxmemory", 0)
 
 
-@pytest.mark.xfail(strict=True, reason="status.lua does not say that it writes nothing")
 def test_a_full_redis_still_says_where_a_job_stands(
     client: LLMClient, full: Callable[[], Any]
 ) -> None:
@@ -924,7 +923,6 @@ def test_a_full_redis_still_says_where_a_job_stands(
     assert job.status().state is State.QUEUED
 
 
-@pytest.mark.xfail(strict=True, reason="answers of a pipeline are translated without the URL")
 def test_a_full_redis_is_named_to_each_of_many_submits(
     client: LLMClient, url: str, full: Callable[[], Any]
 ) -> None:
@@ -936,7 +934,6 @@ def test_a_full_redis_is_named_to_each_of_many_submits(
     assert url in str(job.refused)
 
 
-@pytest.mark.xfail(strict=True, reason="BUSY names a script, and that is taken for a damaged entry")
 def test_a_redis_that_is_busy_with_a_script_is_away_not_damaged(
     client: LLMClient, ledger: Ledger, url: str
 ) -> None:

@@ -396,7 +396,7 @@ def test_pieces_that_were_not_sent_when_a_job_makes_way_are_made_again(scene: Sc
         assert len(backend.runs) < 200
 
     # Then
-    assert len(backend.runs) > 2
+    assert len(backend.runs) >= 2
     assert outcome is Outcome.SUCCEEDED
     assert scene.record(job).text == scene.text(job) == "abcdefgh" * 20
     assert scene.record(job).usage.completion_tokens == 160
@@ -814,9 +814,6 @@ def test_what_a_library_says_is_cut_to_a_sentence(scene: Scene) -> None:
     assert is_one_sentence(said.value)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=SystemExit, reason="a library that calls sys.exit() leaves the job running"
-)
 def test_a_backend_that_wants_to_exit_fails_its_job(scene: Scene) -> None:
     job = scene.submit()
 
@@ -900,9 +897,6 @@ def test_a_job_that_ended_or_is_another_workers_is_left_alone(
     assert scene.state(taken) is State.RUNNING
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the wake-up is acknowledged and nothing pushes another: it waits for ever"
-)
 def test_a_job_whose_process_is_lost_before_the_claim_is_woken_again(
     scene: Scene, parent: WorkerContext
 ) -> None:

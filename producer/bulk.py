@@ -1,0 +1,55 @@
+"""Many submits at once: cut into batches, one script call each, several calls in a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ledger.errors import ApexError
+from ledger.jobs import Accepted
+from ledger.scripts import Call
+
+BATCH_JOBS = 100  # a script call of so many holds Redis up for a millisecond or two
+BATCH_CHARS = 1_000_000
+AT_ONCE = 5  # batches in one pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One call for several orders, and their places in the list that was given."""
+
+    places: Sequence[int]
+    call: Call[list[Accepted] | Exception]
+
+
+def cut(lengths: Sequence[int]) -> Iterator[slice]:
+    """Slices of what has these lengths (characters), within the limits of a batch."""
+    first = size = 0
+    for place, length in enumerate(lengths):
+        if place > first and (place - first == BATCH_JOBS or size + length > BATCH_CHARS):
+            yield slice(first, place)
+            first, size = place, 0
+        size += length
+    if first < len(lengths):
+        yield slice(first, len(lengths))
+
+
+def pipelines(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
+    """The batches that are sent together."""
+    return (batches[at : at + AT_ONCE] for at in range(0, len(batches), AT_ONCE))
+
+
+def refusals(
+    batches: Sequence[Batch], replies: Sequence[list[Accepted] | Exception]
+) -> Iterator[tuple[int, ApexError | None]]:
+    """Each order's place, and why it was refused or None; errors that are not ours are raised.
+
+    What went wrong with a whole batch, such as a budget level that is damaged, stands for each of
+    its orders.
+    """
+    for batch, reply in zip(batches, replies, strict=True):
+        if isinstance(reply, Exception) and not isinstance(reply, ApexError):
+            raise reply
+        answers = [reply] * len(batch.places) if isinstance(reply, ApexError) else reply
+        for place, answer in zip(batch.places, answers, strict=True):
+            yield place, answer if isinstance(answer, ApexError) else None
