@@ -32,6 +32,7 @@ from hypothesis.stateful import (
 
 from ledger import instances, jobs, keys, status
 from ledger.errors import (
+    ApexError,
     BudgetExceeded,
     IdempotencyConflict,
     InstanceTaken,
@@ -41,7 +42,7 @@ from ledger.errors import (
     RedisUnavailable,
 )
 from ledger.instances import Descriptor
-from ledger.jobs import Claim, Noop
+from ledger.jobs import Claim, Noop, Submission
 from ledger.levels import Level
 from ledger.messages import Event, Request, Result, State, Usage
 from ledger.redis_client import Ledger
@@ -144,9 +145,8 @@ def id_of(raw: str) -> str:
 NAMES = st.sampled_from(INSTANCES)
 
 Payer = tuple[str, str, str | None, str | None]  # tenant, agent, session, episode
-Order = tuple[str, Payer, str, int, int, float, int]
+Order = tuple[Payer, str, int, float, bool]
 ORDERS: st.SearchStrategy[Order] = st.tuples(
-    NAMES,
     st.tuples(
         st.sampled_from(["t0", "t1"]),
         st.sampled_from(["a0", "a1"]),
@@ -155,10 +155,11 @@ ORDERS: st.SearchStrategy[Order] = st.tuples(
     ),
     st.sampled_from(PRIORITIES),
     st.integers(1, 60),  # tokens to hold
-    st.integers(1, 3),  # attempts
     st.sampled_from([*[LONG_S] * 7, SHORT_S]),
-    st.sampled_from([1000, 1000, 1000, 3]),  # jobs that may wait
+    st.booleans(),  # sent twice
 )
+ATTEMPTS = st.integers(1, 3)
+ROOMS = st.sampled_from([1000, 1000, 1000, 3])  # jobs that may wait
 CHUNKS = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 3))  # as _emit takes them
 
 
@@ -228,19 +229,20 @@ class Books(RuleBasedStateMachine):
         self.accounts: dict[str, list[int]] = {}  # used, held
         self.hand: list[WakeUp] = []
         self.dropped: set[str] = set()
-        self.nonces = 0
+        self.nonces = self.ordered = 0
 
     @initialize(
         slots=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-        orders=st.lists(ORDERS, min_size=3, max_size=12),
+        orders=st.tuples(*[st.lists(ORDERS, min_size=2, max_size=6)] * len(INSTANCES)),
+        attempts=ATTEMPTS,
     )
     def workers_register_and_producers_submit(
-        self, slots: tuple[int, int], orders: list[Order]
+        self, slots: tuple[int, int], orders: tuple[list[Order], ...], attempts: int
     ) -> None:
-        for name, count in zip(INSTANCES, slots, strict=True):
+        for name, count, first in zip(INSTANCES, slots, orders, strict=True):
             self.places[name] = Place(name, count)
             self._register(name, f"{name}-first")
-        self.submit_many(None, orders)
+            self.submit_many(None, name, first, attempts, room=1000)
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
@@ -252,24 +254,49 @@ class Books(RuleBasedStateMachine):
 
     # Producers
 
-    @step(3, orders=st.lists(ORDERS, min_size=1, max_size=4))
-    def submit_many(self, _: None, orders: list[Order]) -> None:
-        for order in orders:
-            self._submit_new(*order)
+    @step(
+        3,
+        name=NAMES,
+        orders=st.lists(ORDERS, min_size=1, max_size=5),
+        attempts=ATTEMPTS,
+        room=ROOMS,
+    )
+    def submit_many(
+        self, _: None, name: str, orders: list[Order], attempts: int, room: int
+    ) -> None:
+        waiting = self.redis.zcard(keys.waiting(name))
+        sent: list[Submission] = []
+        expected: list[str | ApexError] = []
+        for payer, priority, hold, timeout_s, twice in orders:
+            job = self._ordered(name, payer, priority, hold, timeout_s, attempts)
+            for _ in range(1 + twice):
+                sent.append(
+                    Submission(job.id, job.request, job.request.to_json(), hold, job.levels)
+                )
+                expected.append(self._accepted(job, waiting, room))
+                waiting += expected[-1] == name and job.id not in self.jobs
+                if expected[-1] == name:
+                    self.jobs[job.id] = job
 
-    def _submit_new(
+        answers = self.ledger.run(
+            jobs.submit_many(sent, instance=name, max_attempts=attempts, max_waiting=room)
+        )
+
+        assert [str(answer) for answer in answers] == [str(answer) for answer in expected]
+
+    def _ordered(
         self,
         name: str,
         payer: Payer,
         priority: str,
         hold: int,
-        attempts: int,
         timeout_s: float,
-        room: int,
-    ) -> None:
+        attempts: int,
+    ) -> Job:
+        self.ordered += 1
         tenant, agent, session, episode = payer
         request = Request(
-            prompt=f"prompt {len(self.jobs)}",
+            prompt=f"prompt {self.ordered}",
             tenant=tenant,
             agent_id=agent,
             session_id=session,
@@ -277,27 +304,24 @@ class Books(RuleBasedStateMachine):
             priority=priority,
             timeout_s=timeout_s,
         )
-        job = Job(f"job-{len(self.jobs)}", request, name, levels_of(request), hold, attempts)
+        job = Job(f"job-{self.ordered}", request, name, levels_of(request), hold, attempts)
         for level in job.levels:
             self.accounts.setdefault(level.key, [0, 0])
-        waiting = self.redis.zcard(keys.waiting(name))
-        denied = next((one for one in job.levels if self._room(one) < hold), None)
+        return job
 
-        send = partial(self._submit, job, name, hold, room)
+    def _accepted(self, job: Job, waiting: int, room: int) -> str | ApexError:
+        """What a submit of the job must be answered."""
+        if job.id in self.jobs:
+            return job.instance
         if waiting >= room:
-            with pytest.raises(QueueFull) as full:
-                send()
-            assert full.value.waiting == waiting
-        elif denied is not None:
-            with pytest.raises(BudgetExceeded) as exceeded:
-                send()
-            self._says(exceeded.value, denied, hold)
-        else:
-            assert send() == name
-            self.jobs[job.id] = job
-            for level in job.levels:
-                self.accounts[level.key][1] += hold
-            self._pushed(name)
+            return QueueFull(instance=job.instance, waiting=waiting, retry_after_s=5)
+        for level in job.levels:
+            if self._room(level) < job.held:
+                return self._denied(level, job.held)
+        for level in job.levels:
+            self.accounts[level.key][1] += job.held
+        self.places[job.instance].popped.pop(job.band, None)
+        return job.instance
 
     @step(2, among=unfinished)
     def cancel(self, job: Job) -> None:
@@ -401,7 +425,7 @@ class Books(RuleBasedStateMachine):
         if denied is not None:
             with pytest.raises(BudgetExceeded) as exceeded:
                 self._hold(job, job.claim, least + more, least)
-            self._says(exceeded.value, job.levels[denied], least)
+            assert str(exceeded.value) == str(self._denied(job.levels[denied], least))
             return
         grant = int(min(least + more, *rooms))
         assert self._hold(job, job.claim, least + more, least) == grant
@@ -780,10 +804,15 @@ class Books(RuleBasedStateMachine):
         used, held = self.accounts[level.key]
         return float("inf") if level.default_limit is None else level.default_limit - used - held
 
-    def _says(self, error: BudgetExceeded, level: Level, requested: int) -> None:
+    def _denied(self, level: Level, requested: int) -> BudgetExceeded:
         used, held = self.accounts[level.key]
-        assert (error.scope, error.limit) == (level.name, level.default_limit)
-        assert (error.used, error.held, error.requested) == (used, held, requested)
+        return BudgetExceeded(
+            scope=level.name,
+            limit=level.default_limit,
+            used=used,
+            held=held,
+            requested=requested,
+        )
 
     def _entries(self) -> Iterator[tuple[Job, tuple[status.JobEntry, int]]]:
         if not self.jobs:
