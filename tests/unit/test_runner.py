@@ -814,13 +814,6 @@ def test_what_a_library_says_is_cut_to_a_sentence(scene: Scene) -> None:
     assert is_one_sentence(said.value)
 
 
-def test_a_backend_that_wants_to_exit_fails_its_job(scene: Scene) -> None:
-    job = scene.submit()
-
-    assert scene.run(job, Script([Piece("a"), SystemExit(3)]))[0] is Outcome.FAILED
-    assert scene.state(job) is State.FAILED
-
-
 # Processes that are lost
 
 
@@ -840,6 +833,35 @@ def test_a_job_whose_process_is_lost_gets_its_next_attempt(
 
     assert (scene.state(job), scene.facts(job).failures) == (State.QUEUED, 1)
     assert scene.run(job, Letters("abc"))[0] is Outcome.SUCCEEDED
+    assert scene.record(job).attempt == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(
+            exit_,
+            id=name,
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="SIGTERM reaches a child's code as SystemExit: its job fails for good",
+            ),
+        )
+        for name, exit_ in {"SIGTERM": SystemExit(-241), "sys.exit": SystemExit(3)}.items()
+    ]
+    + [pytest.param(KeyboardInterrupt(), id="SIGINT")],
+)
+def test_a_process_that_is_told_to_end_leaves_its_job_to_the_next_attempt(
+    scene: Scene, parent: WorkerContext, said: BaseException
+) -> None:
+    job = scene.submit(max_tokens=10)
+
+    with pytest.raises(type(said)):
+        scene.run(job, Script([*pieces(*"abc"), said]))
+
+    assert settle_lost(parent, job.id)[0] is False
+    assert scene.run(job, Letters("abcdef"))[0] is Outcome.SUCCEEDED
+    assert scene.record(job).text == scene.text(job) == "abcdef"
     assert scene.record(job).attempt == 2
 
 
