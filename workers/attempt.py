@@ -84,7 +84,7 @@ class Attempt:
             control = self._generate()
         except ApexError as error:
             return self._end_with(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a backend may raise anything
+        except Exception as error:  # noqa: BLE001  a backend may raise anything
             return self._end_with(self._unexpected(error))
         match control:
             case "go":
@@ -135,16 +135,17 @@ class Attempt:
             on_stop=run.stop.set,
             clock=place.clock,
         )
-        broke_off: BaseException | None = None
+        broke_off: Exception | None = None
         complete = False
         try:
             if begins_anew:
                 sender.reset()
                 self._text_before = ""
             complete = self._feed(sender, run)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  it may be why, or how, it stopped
+        except Exception as error:  # noqa: BLE001  it may be why, or how, it stopped
             broke_off = error
-        control = sender.close()
+        finally:  # also where the process is told to end: what was made is not lost
+            control = sender.close()
         if broke_off is not None and control == "go":
             raise broke_off
         if control in ("yield", "deadline") and complete and sender.delivered_all:
@@ -233,7 +234,7 @@ class Attempt:
                 return self._end_cancelled()
         return Outcome.NOOP, "fenced"
 
-    def _unexpected(self, error: BaseException) -> BackendError:
+    def _unexpected(self, error: Exception) -> BackendError:
         """What a library raised, as one sentence; the log gets no words that may quote a prompt."""
         backend = self._place.spec.backend
         frames = "".join(traceback.format_tb(error.__traceback__))

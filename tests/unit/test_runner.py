@@ -839,17 +839,10 @@ def test_a_job_whose_process_is_lost_gets_its_next_attempt(
 @pytest.mark.parametrize(
     "said",
     [
-        pytest.param(
-            exit_,
-            id=name,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="SIGTERM reaches a child's code as SystemExit: its job fails for good",
-            ),
-        )
-        for name, exit_ in {"SIGTERM": SystemExit(-241), "sys.exit": SystemExit(3)}.items()
-    ]
-    + [pytest.param(KeyboardInterrupt(), id="SIGINT")],
+        pytest.param(SystemExit(-241), id="SIGTERM"),
+        pytest.param(SystemExit(3), id="sys.exit"),
+        pytest.param(KeyboardInterrupt(), id="SIGINT"),
+    ],
 )
 def test_a_process_that_is_told_to_end_leaves_its_job_to_the_next_attempt(
     scene: Scene, parent: WorkerContext, said: BaseException
