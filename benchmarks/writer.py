@@ -50,6 +50,9 @@ class StampBackend:
         """The prompt is not counted."""
         return 0
 
+    def forget(self, tenant: str, session_id: str | None = None) -> None:
+        """It keeps nothing."""
+
     def health(self) -> str:
         """Always well."""
         return ""

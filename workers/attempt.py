@@ -116,7 +116,13 @@ class Attempt:
         if allowed == 0:
             self._finish_reason = "length"
             return "go"
-        run = Run(request, allowed, self._text_before if resumes else "", claim.failures + 1)
+        run = Run(
+            request,
+            allowed,
+            continue_from=self._text_before if resumes else "",
+            attempt=claim.failures + 1,
+            job_id=claim.job_id,
+        )
         self._prompt_tokens = prompt_tokens
         return self._stream(run, begins_anew=bool(self._text_before) and not resumes)
 

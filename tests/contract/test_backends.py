@@ -222,6 +222,18 @@ def test_closing_the_iterator_leaves_it_ready_for_the_next(
         assert backend.health() == ""
 
 
+def test_it_answers_as_before_once_it_has_forgotten(
+    backend: Backend, candidate: Candidate, ask: Ask
+) -> None:
+    expected = pieces_of(backend, ask(candidate.long, session_id="s1"), MANY)
+
+    backend.forget("default", "s1")
+    backend.forget("default")
+    backend.forget("nobody", "nothing")
+
+    assert pieces_of(backend, ask(candidate.long, session_id="s1"), MANY) == expected
+
+
 def test_it_takes_every_option_that_it_says_it_has(
     backend: Backend, candidate: Candidate, ask: Ask
 ) -> None:

@@ -150,11 +150,12 @@ def test_the_same_process_continues_greedy_text_without_reading_it_again(
     whole = answer(backend, asked(max_tokens=80))
 
     for count in range(1, len(whole)):
-        stopped = backend.stream(Run(request, 80))
+        stopped = backend.stream(Run(request, 80, job_id="j1"))
         pieces = list(itertools.islice(stopped, count))
         stopped.close()
         assert text_of(answer(backend, asked("something else between"))[:1])
-        rest = answer(backend, request, text_of(pieces), tokens_of(pieces))
+        run = Run(request, 80 - tokens_of(pieces), text_of(pieces), job_id="j1")
+        rest = list(backend.stream(run))
 
         assert text_of(pieces) + text_of(rest) == text_of(whole)
         assert backend.counters.read <= 2  # the last token, to know what follows it
@@ -524,6 +525,28 @@ def test_without_room_no_session_is_kept(start: Start) -> None:
         answer(backend, asked("a long story", session_id=session))
 
     assert backend.counters.reused == 0
+
+
+@pytest.mark.parametrize("named", ["s1", None])
+@pytest.mark.parametrize("put_away", [True, False])
+def test_a_session_that_is_to_be_forgotten_is_read_anew(
+    backend: LlamaCppBackend, named: str | None, put_away: bool
+) -> None:
+    story = "a long story " * 10
+    for session in ("s2", "s1"):
+        answer(backend, asked(story, session_id=session))
+    answer(backend, asked(story, session_id="s1", tenant="acme"))
+    if not put_away:
+        answer(backend, asked(story, session_id="s1"))
+
+    backend.forget("default", named)
+
+    answer(backend, asked(story, session_id="s1"))
+    assert backend.counters.reused == 0
+    answer(backend, asked(story, session_id="s2"))
+    assert (backend.counters.reused > 0) == (named == "s1")
+    answer(backend, asked(story, session_id="s1", tenant="acme"))
+    assert backend.counters.reused > 0
 
 
 # ---- Options

@@ -44,14 +44,15 @@ class Run:
     """One attempt at a request.
 
     ``max_tokens``: completion tokens still to be made, at most. ``continue_from``: the answer so
-    far, for a backend that continues. ``stop`` is set when the answer is no longer wanted; a
-    backend that waits for something waits for this too.
+    far, for a backend that continues. ``job_id`` is the same in each attempt. ``stop`` is set when
+    the answer is no longer wanted; a backend that waits for something waits for this too.
     """
 
     request: Request
     max_tokens: int
     continue_from: str = ""
     attempt: int = 1
+    job_id: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -74,6 +75,12 @@ class Backend(Protocol):
     def count_tokens(self, request: Request) -> int:
         """Prompt tokens of the request as the model will read it, by its own tokenizer."""
         ...
+
+    def forget(self, tenant: str, session_id: str | None = None) -> None:
+        """Erases what it keeps of a tenant's sessions of this name, or of all of the tenant's
+        sessions; called between two runs, in the thread that runs them.
+        """
+        # For a backend that keeps nothing and inherits this.
 
     def health(self) -> str:
         """Empty if it can answer now, otherwise one sentence that says why not."""

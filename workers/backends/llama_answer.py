@@ -52,7 +52,7 @@ class Answer:
         """The answer's pieces; none if it is told to stop before the first."""
         request = self._run.request
         complete = False
-        self._sessions.enter(key_of(request))
+        self._sessions.enter(key_of(self._run))
         try:
             if self._take_up():
                 for piece in self._make():

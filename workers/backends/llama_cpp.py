@@ -111,6 +111,11 @@ class LlamaCppBackend:
         """
         return self._loaded.stream(run)
 
+    def forget(self, tenant: str, session_id: str | None = None) -> None:
+        """Erases contexts in the KV cache and beside it."""
+        if self._model is not None:
+            self._model.forget(tenant, session_id)
+
     def health(self) -> str:
         """Whether the model is loaded."""
         return "" if self._model is not None else "The model is not loaded."

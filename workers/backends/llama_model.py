@@ -91,6 +91,11 @@ class LlamaModel:
             self.counters = answer.counters
             yield from answer.pieces()
 
+    def forget(self, tenant: str, session_id: str | None) -> None:
+        """Erases contexts; see :class:`workers.backends.base.Backend`."""
+        self._last = None
+        self._sessions.forget(tenant, session_id)
+
     def close(self) -> None:
         """Gives the memory back."""
         self._engine.close()

@@ -6,15 +6,22 @@ cache is emptied before another one's first token is read.
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from ledger.messages import Request
+from workers.backends.base import Run
 
-Key = Hashable
+
+class Key(NamedTuple):
+    """A session's name. A job without a session is a session of its own, which ends with its
+    answer; the key lets an interrupted answer find its context again.
+    """
+
+    tenant: str
+    agent_id: str
+    session_id: str | None
+    job_id: str = ""
 
 
 class Cache(Protocol):
@@ -50,14 +57,11 @@ class Kept:
     data: Any = field(repr=False)
 
 
-def key_of(request: Request) -> Key:
-    """The session that a request belongs to. One without a session is a session of its own, which
-    ends with its answer; the key lets an interrupted answer find its context again.
-    """
-    if request.session_id is not None:
-        return request.tenant, request.agent_id, request.session_id
-    said = hashlib.blake2b(request.to_json().encode(), digest_size=16).digest()
-    return request.tenant, request.agent_id, None, said
+def key_of(run: Run) -> Key:
+    """The session that a run belongs to."""
+    request = run.request
+    key = Key(request.tenant, request.agent_id, request.session_id)
+    return key if request.session_id is not None else key._replace(job_id=run.job_id)
 
 
 class Sessions:
@@ -91,6 +95,17 @@ class Sessions:
         self._cache.clear()
         self.answer = []
         self._current = None
+
+    def forget(self, tenant: str, session_id: str | None) -> None:
+        """Erases the tenant's sessions of this name, or all of them."""
+
+        def meant(key: Key) -> bool:
+            return key.tenant == tenant and session_id in (None, key.session_id)
+
+        for key in [key for key in self._kept if meant(key)]:
+            del self._kept[key]
+        if self._current is not None and meant(self._current):
+            self.end()
 
     def _put_away(self) -> None:
         if self._current is None or not self._cache.tokens or not self._most_states:

@@ -72,6 +72,9 @@ class MockBackend:
             yield Piece(word if index == 0 else f" {word}")
         yield Piece("", 0, "stop")
 
+    def forget(self, tenant: str, session_id: str | None = None) -> None:
+        """It keeps nothing."""
+
     def health(self) -> str:
         """Always well."""
         return ""
