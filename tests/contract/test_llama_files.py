@@ -11,11 +11,12 @@ import pytest
 pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 
+from budgets import gguf, machine
 from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSetting
 from ledger.settings import load_settings
 from tests.support import tiny_gguf
 from tests.support.sentences import is_one_sentence
-from workers.backends import create, llama_header, llama_memory, llama_source
+from workers.backends import create, llama_memory, llama_source
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_a_model_that_is_too_large_for_memory_is_refused_with_the_arithmetic(
 
 
 def test_the_context_counts_against_memory(model: Path) -> None:
-    header = llama_header.read(model)
+    header = gguf.read(model)
     per_token = 2 * tiny_gguf.LAYERS * tiny_gguf.KV_HEADS * tiny_gguf.HEAD * 2  # K and V, 2 bytes
     need = 1000 + 512 * per_token
 
@@ -119,7 +120,7 @@ def test_the_context_counts_against_memory(model: Path) -> None:
 
 
 def test_available_memory_is_known_here() -> None:
-    assert (llama_memory.available_bytes() or 0) > 10_000_000
+    assert (machine.available_bytes() or 0) > 10_000_000
 
 
 @pytest.mark.parametrize("name", [None, "Qwen/Qwen3-8B"])

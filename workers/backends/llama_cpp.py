@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from budgets import gguf, gguf_files, machine
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
-from workers.backends import llama_header, llama_memory, llama_options, llama_source
+from workers.backends import llama_memory, llama_options, llama_source
 from workers.backends.base import Abilities, Piece, Run
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class LlamaCppBackend:
             BackendError: it could not be downloaded or loaded, or its chat template is broken.
         """
         path = llama_source.fetch(self._source)
-        header = llama_header.read(path)
+        header = gguf.read(path)
         wanted = self._settings.ctx_tokens
         self._window = min(wanted, header.trained_ctx or wanted)
         if self._window < wanted:
@@ -82,9 +83,9 @@ class LlamaCppBackend:
         llama_memory.refuse_if_too_large(
             path,
             header,
-            weight_bytes=llama_source.size_of(path),
+            weight_bytes=gguf_files.size_of(path),
             ctx_tokens=self._window,
-            available=llama_memory.available_bytes(on_gpu=offloads(self._options.n_gpu_layers)),
+            available=machine.available_bytes(on_gpu=offloads(self._options.n_gpu_layers)),
         )
         self._model = LlamaModel(
             path,

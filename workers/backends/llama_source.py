@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from budgets.gguf_files import named_for, parts_of
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.settings import InstanceSpec, Settings
 
 _ON_THE_HUB = re.compile(r"hf:([\w.-]+/[\w.-]+):(.+\.gguf)")
-_PART = re.compile(r"(.+)-00001-of-(\d{5})\.gguf")
 HUB_TIMEOUT_S = 5.0
 
 
@@ -20,10 +20,9 @@ def source_of(spec: InstanceSpec, settings: Settings) -> str:
     Raises:
         InvalidSetting: neither names a file.
     """
-    if spec.model and (spec.model.startswith("hf:") or spec.model.endswith(".gguf")):
-        return spec.model
-    if settings.gguf_model_path is not None:
-        return str(settings.gguf_model_path)
+    named = named_for(spec, settings)
+    if named is not None:
+        return named
     said = f"its model {spec.model!r} is no GGUF file" if spec.model else "it has no model"
     raise InvalidSetting(
         f"{spec.name} cannot run llama_cpp, {said}: set APEX_GGUF_MODEL_PATH, or model in its "
@@ -49,19 +48,6 @@ def fetch(source: str) -> Path:
     for part in parts_of(path.name):
         _check(path.with_name(part))
     return path
-
-
-def parts_of(name: str) -> list[str]:
-    """The files of which ``name`` is the first, as llama.cpp names them; mostly only itself."""
-    found = _PART.fullmatch(name)
-    if found is None:
-        return [name]
-    return [f"{found[1]}-{n:05d}-of-{found[2]}.gguf" for n in range(1, int(found[2]) + 1)]
-
-
-def size_of(path: Path) -> int:
-    """Bytes of all the model's files."""
-    return sum(path.with_name(part).stat().st_size for part in parts_of(path.name))
 
 
 def _check(path: Path) -> None:

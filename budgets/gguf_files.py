@@ -1,0 +1,32 @@
+"""Which GGUF file an instance is told to load, and how large it is, before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ledger.settings import InstanceSpec, Settings
+
+_PART = re.compile(r"(.+)-00001-of-(\d{5})\.gguf")
+
+
+def named_for(spec: InstanceSpec, settings: Settings) -> str | None:
+    """A path or ``hf:org/repo:file.gguf``: the instance's ``model`` if it is one, otherwise
+    ``gguf_model_path``; None if neither names a file.
+    """
+    if spec.model and (spec.model.startswith("hf:") or spec.model.endswith(".gguf")):
+        return spec.model
+    return None if settings.gguf_model_path is None else str(settings.gguf_model_path)
+
+
+def parts_of(name: str) -> list[str]:
+    """The files of which ``name`` is the first, as llama.cpp names them; mostly only itself."""
+    found = _PART.fullmatch(name)
+    if found is None:
+        return [name]
+    return [f"{found[1]}-{n:05d}-of-{found[2]}.gguf" for n in range(1, int(found[2]) + 1)]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of all the model's files."""
+    return sum(path.with_name(part).stat().st_size for part in parts_of(path.name))
