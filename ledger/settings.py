@@ -122,6 +122,12 @@ class Settings(BaseModel):
         about="Jobs that may wait for one instance.", ge=1)
     retention_s: Seconds = setting(DAY_S, "APEX_RETENTION_S",
         about="How long an ended job is kept.")
+    session_retention_s: Seconds = setting(7 * DAY_S, "APEX_SESSION_RETENTION_S",
+        about="How long an idle session is kept: its turns, and its and its episode's tokens.")
+    session_max_turns: int = setting(200, "APEX_SESSION_MAX_TURNS",
+        about="Turns that a session keeps; the oldest go first.", ge=1, le=1000)
+    session_max_bytes: int = setting(1_048_576, "APEX_SESSION_MAX_BYTES",
+        about="Bytes that a session keeps; the oldest turns go first.", ge=1)
     budgets: Budgets = setting(dict, "APEX_BUDGETS",
         about="Token limits: `[budgets.<scope>.<id or *>]` with `tokens = N`; scopes are `tenant`, "
         "`agent`, `role`, `session`, `episode`; in the variable as JSON.")
