@@ -3,8 +3,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+LLAMA  := $(VENV)/.llama
 
-.PHONY: venv demo test check format bench lock clean
+# How llama.cpp is compiled where no wheel of it is in pip's cache. Without GGML_NATIVE a wheel from
+# there runs on other processors too; for a GPU say so: make demo CMAKE_ARGS=-DGGML_CUDA=on
+CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
+
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
+
+.PHONY: venv llama demo test check format bench lock clean
 
 venv: $(READY)
 
@@ -15,11 +22,20 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: $(READY)
+# llama-cpp-python is compiled: some minutes, once, and a C++ compiler.
+llama: $(LLAMA)
+
+$(LLAMA): $(READY) requirements-llama.lock
+	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || echo "Installing llama.cpp; compiling it takes some minutes, unless pip has it in its cache."
+	CMAKE_ARGS="$(CMAKE_ARGS)" $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-llama.lock
+	@touch $@
+
+# With APEX_GGUF_MODEL_PATH it runs on that model.
+demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 	@$(BIN)/apexq demo
 
 # Tests wait more than they compute: two at once, each file in one process.
-test: $(READY)
+test: $(LLAMA)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
@@ -35,10 +51,11 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-# Writes requirements.lock anew from pyproject.toml.
+# Writes the lock files anew from pyproject.toml; the second is the first and llama.cpp.
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet --upgrade --output-file requirements.lock
+	$(COMPILE) --upgrade --output-file requirements.lock
+	$(COMPILE) --upgrade --constraint requirements.lock --extra llama --output-file requirements-llama.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
