@@ -1,12 +1,15 @@
 """Sends chunks to the ledger beside the generation, so that neither waits for the other.
 
-A piece goes out at once when no chunk is in flight; what is made meanwhile is joined into the next.
+The first piece is sent by the caller: waking a thread costs more than the round trip, and a reader
+waits for it. Later ones go out at once when no chunk is in flight; what is made meanwhile is joined
+into the next.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 from ledger import jobs
 from ledger.clock import Clock
@@ -45,13 +48,11 @@ class Sender:
         self._yields = yields_to_bands_below
         self._on_stop = on_stop
         self._accepted: list[str] = []
-        self._pending: list[Piece] = []
-        self._closing = False
-        self._changed = threading.Condition()
+        self._given = self._sent = 0  # pieces
+        self._pieces: SimpleQueue[Piece | None] = SimpleQueue()  # None: the answer is over
+        self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._chunk = 0
-        self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
-        self._thread.start()
 
     def reset(self) -> None:
         """Tells readers that what an earlier attempt sent is void."""
@@ -59,34 +60,63 @@ class Sender:
         self.first_at = None
 
     def put(self, piece: Piece) -> None:
-        """Takes a piece; returns at once."""
-        with self._changed:
-            self._pending.append(piece)
-            self._changed.notify()
+        """Takes a piece. The first one is in the stream when this returns; later ones soon are."""
+        self._given += 1
+        if self._given == 1:
+            if self._wanted:
+                self._send_pieces([piece])
+            return
+        self._pieces.put(piece)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
+            self._thread.start()
 
     @property
     def delivered_all(self) -> bool:
         """True if no piece was left behind when the answer was stopped; known after close()."""
-        return not self._pending
+        return self._sent == self._given
 
     def close(self) -> Control:
         """Sends what is left, waits for it, and returns the ledger's last word."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._pieces.put(None)
+            self._thread.join()
         self.text = "".join(self._accepted)
         if self._error is not None:
             raise self._error
         return self.control
 
+    @property
+    def _wanted(self) -> bool:
+        return self.control == "go" and self._error is None
+
     def _work(self) -> None:
+        over = False
+        while self._wanted and not over:
+            pieces, over = self._take()
+            if pieces:
+                self._send_pieces(pieces)
+
+    def _take(self) -> tuple[list[Piece], bool]:
+        """Waits for a piece; returns it with all that has come meanwhile, and if that is all."""
+        pieces: list[Piece] = []
+        piece = self._pieces.get()
+        while piece is not None:
+            pieces.append(piece)
+            try:
+                piece = self._pieces.get_nowait()
+            except Empty:
+                return pieces, False
+        return pieces, True
+
+    def _send_pieces(self, pieces: list[Piece]) -> None:
+        """Sends pieces as one chunk."""
+        self._sent += len(pieces)
         try:
-            while self.control == "go" and (pieces := self._take()):
-                text = "".join(piece.text for piece in pieces)
-                tokens = sum(piece.tokens for piece in pieces)
-                event = Event(kind="chunk", attempt=self._claim.fence, text=text, tokens=tokens)
-                self._note(self._send(event, tokens), text, tokens)
+            text = "".join(piece.text for piece in pieces)
+            tokens = sum(piece.tokens for piece in pieces)
+            event = Event(kind="chunk", attempt=self._claim.fence, text=text, tokens=tokens)
+            self._note(self._send(event, tokens), text, tokens)
         except BaseException as error:  # noqa: BLE001  it is raised in close()
             self._error = error
             self._on_stop()
@@ -99,13 +129,6 @@ class Sender:
             self.first_at = self.first_at or self._clock.monotonic()
         if control != "go":
             self._on_stop()
-
-    def _take(self) -> list[Piece]:
-        with self._changed:
-            while not self._pending and not self._closing:
-                self._changed.wait()
-            pieces, self._pending = self._pending, []
-            return pieces
 
     def _send(self, event: Event, tokens: int) -> Control:
         """Sends one chunk until Redis has answered; the same number again is not doubled."""

@@ -15,7 +15,6 @@ from ledger.errors import ApexError, CorruptEntry, RedisUnavailable
 from ledger.jobs import Claim
 from ledger.messages import Event
 from ledger.settings import InstanceSpec
-from tests.support.waiting import eventually
 from workers import persist
 from workers.backends import Piece
 from workers.sender import Sender
@@ -117,6 +116,12 @@ class Bench:
         for text in texts:
             self.sender.put(Piece(text))
 
+    def begin(self, ledger: Asked, text: str, *, answer: Any = "go") -> Sent:
+        """Puts the first piece, which is sent and answered when put returns."""
+        ledger.answer(answer)
+        self.put(text)
+        return ledger.next()
+
     def closing(self) -> Callable[[], Any]:
         """Begins to close, and returns what waits for the answer."""
         came: queue.Queue[Any] = queue.Queue()
@@ -146,49 +151,69 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persist, "RETRY_S", 0.001)
 
 
-def test_a_piece_goes_out_at_once_under_the_claims_fence(bench: Bench, ledger: Asked) -> None:
+def test_the_first_piece_is_in_the_stream_when_put_returns(bench: Bench, ledger: Asked) -> None:
+    ledger.answer("go")
+
     bench.sender.put(Piece("Hello", 2))
 
     sent = ledger.next()
     assert sent[:4] == (7, 1, 2, 11)
     assert sent[5:] == (3, 2)
     assert sent.event == Event(kind="chunk", attempt=7, text="Hello", tokens=2)
-    ledger.answer("go")
     assert bench.sender.close() == "go"
     assert (bench.sender.text, bench.sender.tokens) == ("Hello", 2)
     assert not bench.stopped.is_set()
 
 
+def test_an_answer_of_one_piece_needs_no_thread(bench: Bench, ledger: Asked) -> None:
+    bench.begin(ledger, "Hello")
+
+    assert bench.has_ended
+    assert bench.sender.close() == "go"
+
+
+def test_a_later_piece_waits_for_nobody_and_goes_out_at_once(bench: Bench, ledger: Asked) -> None:
+    bench.begin(ledger, "a")
+
+    bench.put("b")
+
+    assert ledger.next().event.text == "b"
+    ledger.answer("go")
+    assert bench.sender.close() == "go"
+
+
 def test_pieces_that_come_while_a_chunk_is_in_flight_are_joined_into_the_next(
     bench: Bench, ledger: Asked
 ) -> None:
-    bench.put("a")
+    bench.begin(ledger, "a")
+    bench.put("b")
     ledger.next()
-    bench.put("b", "c", "d")
+    bench.put("c", "d", "e")
     assert ledger.idle
 
     ledger.answer("go")
 
     joined = ledger.next()
-    assert (joined.chunk, joined.tokens, joined.event.text) == (2, 3, "bcd")
+    assert (joined.chunk, joined.tokens, joined.event.text) == (3, 3, "cde")
     ledger.answer("go")
     assert bench.sender.close() == "go"
-    assert (bench.sender.text, bench.sender.tokens) == ("abcd", 4)
+    assert (bench.sender.text, bench.sender.tokens) == ("abcde", 5)
 
 
 def test_closing_sends_what_is_left_and_waits_for_it(bench: Bench, ledger: Asked) -> None:
-    bench.put("a")
-    ledger.next()
+    bench.begin(ledger, "a")
     bench.put("b")
+    ledger.next()
+    bench.put("c")
     closed = bench.closing()
 
     ledger.answer("go")
     last = ledger.next()
-    assert (last.chunk, last.event.text) == (2, "b")
+    assert (last.chunk, last.event.text) == (3, "c")
     ledger.answer("go")
 
     assert closed() == "go"
-    assert (bench.sender.text, bench.sender.delivered_all) == ("ab", True)
+    assert (bench.sender.text, bench.sender.delivered_all) == ("abc", True)
     assert ledger.idle
     assert bench.has_ended
 
@@ -204,44 +229,68 @@ def test_closing_without_a_piece_sends_nothing(bench: Bench, ledger: Asked) -> N
 def test_a_chunk_keeps_its_number_and_its_text_for_as_long_as_redis_is_away(
     bench: Bench, ledger: Asked
 ) -> None:
-    bench.put("a")
-    first = ledger.next()
+    bench.begin(ledger, "a")
     bench.put("b")
+    second = ledger.next()
+    bench.put("c")
     for _ in range(5):
         ledger.answer(AWAY)
-        assert ledger.next() == first
+        assert ledger.next() == second
 
     ledger.answer("go")
 
-    assert ledger.next().event.text == "b"
+    assert ledger.next().event.text == "c"
     ledger.answer("go")
     assert bench.sender.close() == "go"
-    assert (bench.sender.text, bench.sender.tokens) == ("ab", 2)
+    assert (bench.sender.text, bench.sender.tokens) == ("abc", 3)
+
+
+def test_the_first_piece_waits_for_a_redis_that_is_away(bench: Bench, ledger: Asked) -> None:
+    ledger.answer(AWAY, AWAY, "go")
+
+    bench.put("a")
+
+    assert ledger.next() == ledger.next() == ledger.next()
+    assert bench.sender.close() == "go"
+    assert bench.sender.text == "a"
 
 
 @pytest.mark.parametrize("word", ["yield", "cancel", "deadline"])
 def test_a_word_that_came_with_an_accepted_chunk_stops_and_the_chunk_counts(
     bench: Bench, ledger: Asked, word: str
 ) -> None:
-    bench.put("a")
-    ledger.next()
+    bench.begin(ledger, "a")
     bench.put("b")
+    ledger.next()
+    bench.put("c")
 
     ledger.answer(word)
 
     assert bench.stopped.wait(WAIT_S)
-    bench.put("c")
+    bench.put("d")
     assert bench.sender.close() == word
     assert ledger.idle
-    assert (bench.sender.text, bench.sender.tokens) == ("a", 1)
+    assert (bench.sender.text, bench.sender.tokens) == ("ab", 2)
+    assert not bench.sender.delivered_all
+
+
+@pytest.mark.parametrize("word", ["yield", "cancel", "deadline", "fenced", "budget"])
+def test_a_word_that_came_with_the_first_chunk_stops_before_put_returns(
+    bench: Bench, ledger: Asked, word: str
+) -> None:
+    bench.begin(ledger, "a", answer=word)
+
+    assert bench.stopped.is_set()
+    bench.put("b")
+    assert bench.sender.close() == word
+    assert ledger.idle
+    assert bench.sender.text == ("" if word in ("fenced", "budget") else "a")
     assert not bench.sender.delivered_all
 
 
 @pytest.mark.parametrize("word", ["fenced", "budget"])
 def test_a_chunk_that_was_refused_does_not_count(bench: Bench, ledger: Asked, word: str) -> None:
-    bench.put("a")
-    ledger.next()
-    ledger.answer("go")
+    bench.begin(ledger, "a")
     bench.put("b")
     ledger.next()
 
@@ -258,35 +307,48 @@ def test_a_chunk_that_was_refused_does_not_count(bench: Bench, ledger: Asked, wo
 def test_a_word_that_came_with_the_last_chunk_left_nothing_behind(
     bench: Bench, ledger: Asked, word: str
 ) -> None:
-    bench.put("a", "b")
+    bench.begin(ledger, "a")
+    bench.put("b", "c")
     closed = bench.closing()
-    while not (text := ledger.next().event.text).endswith("b"):
+    while not (text := ledger.next().event.text).endswith("c"):
         ledger.answer("go")
 
     ledger.answer(word)
 
     assert closed() == word
-    assert text in ("b", "ab")
-    assert (bench.sender.text, bench.sender.delivered_all) == ("ab", True)
+    assert text in ("c", "bc")
+    assert (bench.sender.text, bench.sender.delivered_all) == ("abc", True)
 
 
 def test_an_error_stops_the_generation_and_is_raised_by_close(bench: Bench, ledger: Asked) -> None:
-    bench.put("a")
+    bench.begin(ledger, "a")
+    bench.put("b")
     ledger.next()
 
     ledger.answer(CorruptEntry(job_id="j"))
 
     assert bench.stopped.wait(WAIT_S)
-    bench.put("b", "c")  # a backend that has not looked yet
+    bench.put("c", "d")  # a backend that has not looked yet
     with pytest.raises(ApexError):
         bench.sender.close()
     assert ledger.idle
-    assert bench.sender.text == ""
+    assert bench.sender.text == "a"
     assert bench.has_ended
 
 
+def test_an_error_of_the_first_chunk_is_raised_by_close_too(bench: Bench, ledger: Asked) -> None:
+    bench.begin(ledger, "a", answer=CorruptEntry(job_id="j"))
+
+    assert bench.stopped.is_set()
+    bench.put("b")
+    with pytest.raises(ApexError):
+        bench.sender.close()
+    assert ledger.idle
+
+
 def test_an_error_of_ours_is_no_endless_loop(bench: Bench, ledger: Asked) -> None:
-    bench.put("a")
+    bench.begin(ledger, "a")
+    bench.put("b")
     ledger.next()
 
     ledger.answer(KeyError("a slip"))
@@ -312,9 +374,7 @@ def test_a_reset_is_the_first_chunk_and_no_part_of_the_answer(bench: Bench, ledg
     assert (reset.chunk, reset.tokens, reset.event) == (1, 0, Event(kind="reset", attempt=7))
     assert bench.sender.first_at is None
 
-    bench.put("a")
-    assert ledger.next().chunk == 2
-    ledger.answer("go")
+    assert bench.begin(ledger, "a").chunk == 2
 
     assert bench.sender.close() == "go"
     assert (bench.sender.text, bench.sender.tokens) == ("a", 1)
@@ -332,11 +392,8 @@ def test_a_reset_that_is_answered_with_a_stop_stops(bench: Bench, ledger: Asked)
 
 
 def test_the_first_token_is_timed_when_its_chunk_is_accepted(bench: Bench, ledger: Asked) -> None:
-    bench.put("a")
-    ledger.next()
     bench.clock.now = 103.5
-    ledger.answer("go")
-    eventually(lambda: bench.sender.first_at)
+    bench.begin(ledger, "a")
     bench.clock.now = 110.0
     bench.put("b")
     ledger.next()
