@@ -2,5 +2,17 @@
 
 from budgets.estimate import hold_for, prompt_tokens_bound
 from budgets.levels import episode_level, levels_of, tenant_level
+from budgets.low import LOW_AT, is_low
+from budgets.stages import Allowance, TokenBudgetManager
 
-__all__ = ["episode_level", "hold_for", "levels_of", "prompt_tokens_bound", "tenant_level"]
+__all__ = [
+    "LOW_AT",
+    "Allowance",
+    "TokenBudgetManager",
+    "episode_level",
+    "hold_for",
+    "is_low",
+    "levels_of",
+    "prompt_tokens_bound",
+    "tenant_level",
+]
