@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -86,6 +87,11 @@ class InstanceSpec(BaseModel):
         if self.backend == "mock":
             return self
         return self.model_copy(update={"backend": "mock", "options": {}})
+
+
+def default_backend(stub: bool | None, gguf_model_path: Path | None) -> str:
+    """The backend where none is named: a GGUF file says enough."""
+    return "llama_cpp" if gguf_model_path and not stub else "mock"
 
 
 def default_instances(

@@ -28,7 +28,14 @@ from ledger import environment, toml_config
 from ledger.budget_spec import EVERY, BudgetSpec, parse_budgets
 from ledger.environment import Given, nearest, setting
 from ledger.errors import InvalidSetting
-from ledger.instance_spec import BackendName, InstanceSpec, ModelName, default_instances, expand
+from ledger.instance_spec import (
+    BackendName,
+    InstanceSpec,
+    ModelName,
+    default_backend,
+    default_instances,
+    expand,
+)
 from ledger.refusal import refusal
 
 __all__ = ["BudgetSpec", "InstanceSpec", "Settings", "load_settings"]
@@ -69,9 +76,13 @@ class Settings(BaseModel):
 
     stub: bool = setting(False, "APEX_LLM_STUB",
         about="1: every instance has the backend `mock`, whatever else is set.")
-    backend: BackendName = setting("mock", "APEX_LLM_BACKEND", "LLM_BACKEND",
-        about="Backend of instances that name none; "
-        "`llama_cpp_metal` is `llama_cpp` and `hf_cuda` is `hf`.")
+    gguf_model_path: Path | None = setting(None, "APEX_GGUF_MODEL_PATH",
+        about="Model of `llama_cpp`: path of a GGUF file, or `hf:org/repo:file.gguf`.")
+    backend: BackendName = setting(
+        lambda data: default_backend(data.get("stub"), data.get("gguf_model_path")),
+        "APEX_LLM_BACKEND", "LLM_BACKEND",
+        about="Backend of instances that name none; with a GGUF file it is `llama_cpp` unless "
+        "another one is named; `llama_cpp_metal` is `llama_cpp` and `hf_cuda` is `hf`.")
     model: ModelName | None = setting(None, "APEX_LLM_MODEL_ID", "APEX_HF_MODEL_ID", "LLM_MODEL",
         about="Model of instances that name none.")
     instances: Instances = setting(
@@ -79,8 +90,6 @@ class Settings(BaseModel):
         "APEX_LLM_INSTANCES", "APEX_NUM_LLM_INSTANCES",
         about="How many like instances (`inst0`, `inst1`, …), "
         "or `[[instances]]` tables; in the variable as a JSON list.")
-    gguf_model_path: Path | None = setting(None, "APEX_GGUF_MODEL_PATH",
-        about="GGUF file of `llama_cpp`.")
     ctx_tokens: int = setting(4096, "APEX_LLM_CTX_TOKENS",
         about="Context window of a model in the process, tokens.", ge=1)
     api_key: Key | None = setting(None, "LLM_API_KEY",
@@ -105,12 +114,20 @@ class Settings(BaseModel):
 
     timeout_s: Seconds = setting(180.0, "APEX_LLM_TIMEOUT_S", "LLM_TIMEOUT",
         about="Run time of requests that give none, from the claim.", le=DAY_S)
+    queue_timeout_s: Seconds | None = setting(None, "APEX_QUEUE_TIMEOUT_S",
+        about="How long requests that say nothing else may wait to be claimed.")
+    first_token_timeout_s: Seconds | None = setting(None, "APEX_FIRST_TOKEN_TIMEOUT_S",
+        about="How long after the claim the first token of such requests may take.", le=DAY_S)
+    token_timeout_s: Seconds | None = setting(None, "APEX_TOKEN_TIMEOUT_S",
+        about="How long such requests may take from one token to the next.", le=DAY_S)
     episode_timeout_s: Seconds = setting(1800.0, "APEX_EPISODE_TIMEOUT_S",
         about="Run time of an episode.")
     progress_extend_s: Seconds = setting(120.0, "APEX_PROGRESS_EXTEND_S",
         about="Progress while an episode has less than this left gives it this much more.")
     episode_timeout_max_s: Seconds = setting(3600.0, "APEX_EPISODE_TIMEOUT_MAX_S",
         about="Run time that no progress extends an episode past.")
+    heartbeat_s: Seconds = setting(20.0, "APEX_HEARTBEAT_S",
+        about="A worker's log has a line of JSON on each open episode this often.")
 
     lease_s: Seconds = setting(15.0, "APEX_LEASE_S",
         about="A worker unheard for this long has lost its jobs.")

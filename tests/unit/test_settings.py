@@ -52,6 +52,16 @@ def test_without_any_source_the_defaults_of_the_seeds_hold() -> None:
     assert (settings.temperature, settings.top_p, settings.max_tokens) == (0.7, 0.9, 512)
 
 
+def test_a_gguf_file_alone_means_llama_cpp_and_a_named_backend_wins() -> None:
+    env = {"APEX_GGUF_MODEL_PATH": "/m.gguf"}
+    assert {one.backend for one in load(env).instances} == {"llama_cpp"}
+    assert load(env | {"LLM_BACKEND": "mock"}).backend == "mock"
+    assert load(env | {"APEX_LLM_STUB": "1"}).instances[0].backend == "mock"
+    assert load(env, backend="hf").instances[0].backend == "hf"
+    table = {"name": "a", "backend": "vllm"}
+    assert load(env, instances=[table]).instances[0].backend == "vllm"
+
+
 def test_an_argument_wins_over_apex_over_llm_over_the_file_over_the_default(tmp_path: Path) -> None:
     env = in_file(tmp_path, "timeout_s = 10")
     assert load_settings(env=env).timeout_s == 10
