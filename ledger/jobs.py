@@ -18,8 +18,10 @@ from ledger.errors import (
     QueueFull,
 )
 from ledger.levels import Level
+from ledger.limits import Limits
 from ledger.messages import Event, Request, Result, State
 from ledger.scripts import Arg, Call
+from ledger.sessions import NewTurn
 
 RETENTION_MS = 24 * 3600 * 1000
 
@@ -106,6 +108,7 @@ class Submission:
             request.session_id or "",
             request.episode_id or "",
             int(request.timeout_s * 1000),
+            Limits.of(request).packed(),
             ",".join([str(numbers[level.key]) for level in self.levels]),
         )
 
@@ -254,8 +257,12 @@ def finish(
     fence: int,
     levels: Sequence[Level],
     retention_ms: int = RETENTION_MS,
+    turn: NewTurn | None = None,
 ) -> Call[bool]:
-    """Ends a running job with ``result``. Reads as False when the fence is no longer the job's."""
+    """Ends a running job with ``result``; ``turn`` is added to its session in the same step.
+
+    Reads as False when the fence is no longer the job's.
+    """
     job_id, instance = result.job_id, result.instance
     return Call(
         "finish",
@@ -267,6 +274,7 @@ def finish(
             keys.running(instance),
             keys.entry(instance),
             *(level.key for level in levels),
+            *((turn.session_key,) if turn else ()),
         ],
         [
             job_id,
@@ -278,6 +286,7 @@ def finish(
             json.dumps(celery_meta(result)),
             retention_ms,
             result.usage.prompt_tokens,
+            *(turn.args if turn else ()),
         ],
         lambda reply: reply == "finished",
     )

@@ -72,6 +72,11 @@ def queue(instance: str) -> str:
     return instance
 
 
+def session(tenant: str, agent: str, session_id: str) -> str:
+    """Hash: the turns of a session, by number; ``first``, ``next``, ``bytes``, ``system``."""
+    return ":".join([f"{PREFIX}session", quote(tenant), quote(agent), quote(session_id)])
+
+
 @lru_cache(4096)
 def budget(scope: str, *ids: str) -> str:
     """Hash of one budget level: ``limit``, ``used``, ``held`` (tokens)."""

@@ -58,8 +58,9 @@ class Request(_Message):
     """What a caller asks of a model.
 
     Exactly one of ``prompt`` and ``messages`` is given. ``max_tokens`` counts completion tokens,
-    ``timeout_s`` counts seconds of run time from the claim. Options that a backend lacks are
-    refused by that backend, never dropped.
+    ``timeout_s`` counts seconds of run time from the claim. With ``history`` the model reads the
+    session's earlier turns first, and this one is added to them if it succeeds. Options that a
+    backend lacks are refused by that backend, never dropped.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -83,6 +84,9 @@ class Request(_Message):
     history: bool = False
     cache: bool | None = None
     timeout_s: float = Field(default=180, gt=0, le=86_400)
+    queue_timeout_s: float | None = Field(default=None, gt=0, le=31_536_000)
+    first_token_timeout_s: float | None = Field(default=None, gt=0, le=86_400)
+    token_timeout_s: float | None = Field(default=None, gt=0, le=86_400)
     metadata: dict[Text, Text] | None = None
 
     @field_validator("priority", mode="before")
@@ -95,7 +99,16 @@ class Request(_Message):
         return value
 
     @field_validator(
-        "max_tokens", "temperature", "top_p", "top_k", "seed", "timeout_s", mode="before"
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "seed",
+        "timeout_s",
+        "queue_timeout_s",
+        "first_token_timeout_s",
+        "token_timeout_s",
+        mode="before",
     )
     @classmethod
     def _no_bool_for_a_number(cls, value: object) -> object:
@@ -115,6 +128,8 @@ class Request(_Message):
             raise ValueError("give either prompt or messages, and not both")
         if self.messages is not None and not self.messages:
             raise ValueError("messages is empty")
+        if self.history and self.session_id is None:
+            raise ValueError("history is of a session; give a session_id too")
         return self
 
     @property
@@ -172,15 +187,18 @@ class Event(_Message):
 
     ``seq`` counts from 1 and is the cursor: a reader that saw ``seq`` asks for what comes after.
     Kinds: ``chunk`` (``text``, ``tokens``), ``reset`` (what was read so far is void: a retry begins
-    anew), ``requeued`` (``reason``), ``end`` (``state``; the record is in the ledger).
+    anew), ``requeued`` (``reason``), ``budget_low`` (``used`` of ``limit`` tokens of the episode;
+    once per job), ``end`` (``state``; the record is in the ledger).
     """
 
     seq: int = 0
-    kind: Literal["chunk", "reset", "requeued", "end"]
+    kind: Literal["chunk", "reset", "requeued", "budget_low", "end"]
     attempt: int = 0
     text: str = ""
     tokens: int = 0
     reason: str = ""
+    used: int = 0
+    limit: int = 0
     state: State | None = None
 
     def body(self) -> str:

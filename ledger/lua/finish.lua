@@ -3,20 +3,29 @@
 -- Asked again with the same fence, it changes nothing and answers 'finished'.
 --
 -- KEYS 1 job  2 request  3 stream  4 result  5 running  6 entry  7.. budget levels
+--      and the session, where a turn is added to it
 -- ARGV 1 id  2 fence  3 state  4 record JSON  5 event JSON  6 Celery's channel  7 Celery's meta
 --      8 ttl ms  9 prompt tokens
+--      where a turn is added: 10 turn JSON  11 system messages or ''  12 most turns  13 most bytes
+--      14 the session's ttl ms
 -- Returns 'finished' | 'fenced'
 --!include _clock
 --!include _events
 --!include _close
+--!include _turns
 local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'made', 'prompt', 'claimed')
 if h[1] ~= ARGV[2] then return 'fenced' end
 if h[2] == ARGV[3] then return 'finished' end
 if h[2] ~= 'running' then return 'fenced' end
 local now = now_ms()
 local prompt = math.max(tonumber(ARGV[9]), tonumber(h[4] or 0))
+local levels = tail(KEYS, 7)
+if ARGV[10] then
+  add_turn(table.remove(levels), ARGV[10], ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13]),
+    ARGV[14], now)
+end
 redis.call('ZREM', KEYS[5], ARGV[1])
-close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 7), {
+close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], levels, {
   state = ARGV[3], record = ARGV[4], body = ARGV[5], meta_channel = ARGV[6], meta = ARGV[7],
   ttl_ms = ARGV[8], cost = prompt + h[3], now = now })
 if ARGV[3] == 'succeeded' then
