@@ -58,9 +58,10 @@ class Request(_Message):
     """What a caller asks of a model.
 
     Exactly one of ``prompt`` and ``messages`` is given. ``max_tokens`` counts completion tokens,
-    ``timeout_s`` counts seconds of run time from the claim. With ``history`` the model reads the
-    session's earlier turns first, and this one is added to them if it succeeds. Options that a
-    backend lacks are refused by that backend, never dropped.
+    ``timeout_s`` counts seconds of run time from the claim; the other time limits are seconds too:
+    in the queue until the first claim, until the first token, between two tokens (None: no limit).
+    With ``history`` the model reads the session's earlier turns first, and this one is added to
+    them if it succeeds. Options that a backend lacks are refused by that backend, never dropped.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -29,7 +29,8 @@ from producer.arguments import IDENTIFIER, KEY, SECONDS, TOKENS, check
 from producer.bulk import Batch, cut
 
 ROUTES_FRESH_S = 1.0
-NOT_YET = ("history", "cache")
+TIME_LIMITS = ("timeout_s", "queue_timeout_s", "first_token_timeout_s", "token_timeout_s")
+NOT_YET = ("cache",)
 
 _KEY_SPACE = uuid.UUID("5f0c9b5e-58a5-4f0e-9c61-0d1c1f3a7d10")
 
@@ -64,7 +65,8 @@ class Operations:
             fields["prompt"] = prompt
         fields.setdefault("tenant", self.tenant)
         fields.setdefault("max_tokens", self.settings.max_tokens)
-        fields.setdefault("timeout_s", self.settings.timeout_s)
+        for name in TIME_LIMITS:
+            fields.setdefault(name, getattr(self.settings, name))
         for name in NOT_YET:
             if fields.get(name):
                 raise InvalidRequest(f"{name} is not available in this version; leave it out.")

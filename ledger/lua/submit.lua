@@ -5,15 +5,18 @@
 --
 -- KEYS 1 entry  2 waiting  3 woken  4 fair  5 queue  then the L budget levels
 --      then of each job: job, request
--- ARGV 1 instance  2 max attempts  3 max waiting  4 L  then each level's default limit ('' = none)
+-- ARGV 1 instance  2 max attempts  3 max waiting  4 L
+--      then of each level: its default, ms that it is kept ('' = for ever)
 --      then of each job: id, request JSON, band 0..3, tokens to hold, tenant, agent,
---      session ('' = none), episode ('' = none), timeout ms, numbers of its levels ('1,2')
+--      session ('' = none), episode ('' = none), timeout ms, other time limits
+--      ('' = none), numbers of its levels ('1,2')
 -- Returns for each job 'accepted' | {'exists', instance} | {'conflict'} | {'no_instance'}
---      | {'full', waiting} | {'denied', level, limit, used, held} | {'over', level}: that episode
---      has ended; levels are numbered as in KEYS, from 1
+--      | {'full', waiting} | {'denied', level, limit, used, held, window or '', now}
+--      | {'over', level}: that episode has ended; levels are numbered as in KEYS, from 1
 --!include _clock
 --!include _order
-local FIELDS, FIRST_LEVEL = 10, 5
+--!include _levels
+local FIELDS, FIRST_LEVEL = 11, 5
 local level_count = tonumber(ARGV[4])
 local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots')
 local waiting = redis.call('ZCARD', KEYS[2])
@@ -22,9 +25,8 @@ local levels, seen = {}, {}
 
 local function level(number)
   if not levels[number] then
-    local b = redis.call('HMGET', KEYS[FIRST_LEVEL + number], 'limit', 'used', 'held', 'deadline')
-    levels[number] = { limit = tonumber(b[1] or ARGV[4 + number]), used = tonumber(b[2] or 0),
-      held = tonumber(b[3] or 0), deadline = tonumber(b[4]), added = 0 }
+    levels[number] = read_level(KEYS[FIRST_LEVEL + number], ARGV[3 + 2 * number], now)
+    levels[number].added = 0
   end
   return levels[number]
 end
@@ -45,18 +47,18 @@ local function refused(numbers, hold)
   for _, number in ipairs(numbers) do
     local l = level(number)
     if l.deadline and l.deadline <= now then return { 'over', number } end
-    if l.limit and l.used + l.held + hold > l.limit then
-      return { 'denied', number, l.limit, l.used, l.held }
-    end
+    local limit, used, window = broken_limit(l, hold)
+    if limit then return { 'denied', number, limit, used, l.held, window, now } end
   end
 end
 
 local answers, accepted, tags, bands = {}, {}, new_tags(KEYS[4]), {}
-for at = 5 + level_count, #ARGV, FIELDS do
-  local place = (at - 5 - level_count) / FIELDS
+local first = 5 + 2 * level_count
+for at = first, #ARGV, FIELDS do
+  local place = (at - first) / FIELDS
   local key = FIRST_LEVEL + level_count + 2 * place + 1
   local id, body, hold, numbers = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3]), {}
-  for number in ARGV[at + 9]:gmatch('%d+') do numbers[#numbers + 1] = tonumber(number) end
+  for number in ARGV[at + 10]:gmatch('%d+') do numbers[#numbers + 1] = tonumber(number) end
   local answer = known(KEYS[key], KEYS[key + 1], id, body) or refused(numbers, hold)
   if not answer then
     for _, number in ipairs(numbers) do
@@ -82,11 +84,12 @@ for _, a in ipairs(accepted) do
     'timeout', ARGV[at + 8], 'submitted', now, 'tenant', ARGV[at + 4], 'agent', ARGV[at + 5])
   if ARGV[at + 6] ~= '' then redis.call('HSET', job, 'session', ARGV[at + 6]) end
   if ARGV[at + 7] ~= '' then redis.call('HSET', job, 'episode', ARGV[at + 7]) end
+  if ARGV[at + 9] ~= '' then redis.call('HSET', job, 'limits', ARGV[at + 9]) end
   redis.call('ZADD', KEYS[2], a.score, ARGV[at])
 end
 write_tags(tags)
 for number, l in pairs(levels) do
-  if l.added > 0 then redis.call('HINCRBY', KEYS[FIRST_LEVEL + number], 'held', l.added) end
+  if l.added > 0 then add_hold(l, l.added, ARGV[4 + 2 * number]) end
 end
 push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], entry[1], tonumber(entry[2]), now, bands)
 return answers
