@@ -27,6 +27,7 @@ from ledger.messages import Request, Result, State, Timings, Usage
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
 from workers.backends import Backend, Piece, Run
+from workers.history import turn_of, with_history
 from workers.persist import persist, until_back
 from workers.sender import Sender
 
@@ -102,10 +103,13 @@ class Attempt:
 
     def _generate(self) -> jobs.Control:
         """Streams the answer; returns the ledger's last word, ``go`` when it is complete."""
-        claim, request, backend = self._claim, self._request, self._place.backend
+        claim, backend = self._claim, self._place.backend
         if claim.fence > 1:
             self._read_what_was_made()
         self._refuse_unknown_options()
+        request = self._request_in_full()
+        if request is None:
+            return "fenced"
         if self._place.settings.log_prompts:
             log.info("job %s is asked: %s", claim.job_id, " | ".join(request.texts))
         prompt_tokens = backend.count_tokens(request)
@@ -176,6 +180,12 @@ class Attempt:
                     self._finish_reason = piece.finish_reason or "length"
                     return True
         return not run.stop.is_set()
+
+    def _request_in_full(self) -> Request | None:
+        """The request as the model reads it; None when fenced off."""
+        if not self._request.history:
+            return self._request
+        return with_history(self._place.ledger, self._place.backend, self._claim, self._request)
 
     def _read_what_was_made(self) -> None:
         """What earlier attempts sent: to go on from, or to be kept if this one is refused."""
@@ -285,6 +295,11 @@ class Attempt:
             fence=claim.fence,
             levels=self._levels,
             retention_ms=int(place.settings.retention_s * 1000),
+            turn=(
+                turn_of(claim.job_id, self._request, result.text, place.settings)
+                if self._request.history and state is State.SUCCEEDED
+                else None
+            ),
         )
         if not persist(place.ledger, call):
             return Outcome.NOOP, "fenced"

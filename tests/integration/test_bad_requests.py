@@ -49,7 +49,7 @@ BAD: list[tuple[dict[str, Any], type[ApexError], str]] = [
     ({"metadata": {"k": "\udc00"}}, InvalidRequest, "lone surrogate"),
     ({"prompt": "x" * 100_000_000}, InvalidRequest, "bytes and may have 4,194,304"),
     ({"temprature": 0.5}, InvalidRequest, "Unknown option 'temprature'; known: agent_id,"),
-    ({"history": True}, InvalidRequest, "history is not available in this version"),
+    ({"history": True}, InvalidRequest, "history is of a session; give a session_id too"),
     ({"cache": True}, InvalidRequest, "cache is not available in this version"),
     ({"priority": "MAX"}, InvalidRequest, "priority: it takes URGENT, HIGH, NORMAL or LOW"),
     ({"idempotency_key": ""}, InvalidRequest, "idempotency_key: String should have at least 1"),
