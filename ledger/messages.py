@@ -60,8 +60,10 @@ class Request(_Message):
     Exactly one of ``prompt`` and ``messages`` is given. ``max_tokens`` counts completion tokens,
     ``timeout_s`` counts seconds of run time from the claim; the other time limits are seconds too:
     in the queue until the first claim, until the first token, between two tokens (None: no limit).
+    ``instance`` is the only one that may run it (None: the agent's own).
     With ``history`` the model reads the session's earlier turns first, and this one is added to
-    them if it succeeds. Options that a backend lacks are refused by that backend, never dropped.
+    them if it succeeds. ``logprobs`` asks for each token's probability, and for those of as many of
+    the likeliest in its place. Options that a backend lacks are refused by it, never dropped.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -72,6 +74,7 @@ class Request(_Message):
     episode_id: Id | None = None
     tenant: Id = "default"
     model: Name | None = None
+    instance: Id | None = None
     priority: Priority = Priority.NORMAL
     max_tokens: int = Field(default=512, ge=1, le=1_000_000)
     temperature: float | None = Field(default=None, ge=0, le=10)
@@ -80,6 +83,7 @@ class Request(_Message):
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=16)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     logit_bias: dict[Text, float] | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=20)
     response_format: JsonObject | None = None
     tools: tuple[JsonObject, ...] | None = None
     history: bool = False
@@ -105,6 +109,7 @@ class Request(_Message):
         "top_p",
         "top_k",
         "seed",
+        "logprobs",
         "timeout_s",
         "queue_timeout_s",
         "first_token_timeout_s",
@@ -148,6 +153,20 @@ class Request(_Message):
 _FIELDS = frozenset(Request.model_fields)
 
 
+class TokenLogprob(_Message):
+    """A token of the answer, and the natural logarithm of the probability that the model gave it,
+    before temperature, bias and grammar.
+
+    ``text`` has U+FFFD for bytes that are no whole character. ``top``: the likeliest tokens in this
+    place, the likeliest first, as many as the request's ``logprobs``.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
 class Usage(_Message):
     """Tokens, counted by the model's own tokenizer."""
 
@@ -169,7 +188,7 @@ class Timings(_Message):
 
 
 class Result(_Message):
-    """A job's terminal record."""
+    """A job's terminal record. ``logprobs``: one for each completion token, where asked for."""
 
     job_id: str
     state: State
@@ -181,15 +200,17 @@ class Result(_Message):
     cached: bool = False
     timings: Timings = Timings()
     error: dict[str, Any] | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Event(_Message):
     """One entry of a job's stream.
 
     ``seq`` counts from 1 and is the cursor: a reader that saw ``seq`` asks for what comes after.
-    Kinds: ``chunk`` (``text``, ``tokens``), ``reset`` (what was read so far is void: a retry begins
-    anew), ``requeued`` (``reason``), ``budget_low`` (``used`` of ``limit`` tokens of the episode;
-    once per job), ``end`` (``state``; the record is in the ledger).
+    Kinds: ``chunk`` (``text``, ``tokens``, their ``logprobs`` if asked for), ``reset`` (what was
+    read so far is void: a retry begins anew), ``requeued`` (``reason``), ``budget_low`` (``used``
+    of ``limit`` tokens of the episode; once per job), ``end`` (``state``; the record is in the
+    ledger).
     """
 
     seq: int = 0
@@ -197,6 +218,7 @@ class Event(_Message):
     attempt: int = 0
     text: str = ""
     tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
     reason: str = ""
     used: int = 0
     limit: int = 0

@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger import keys
 from ledger.errors import CorruptEntry, JobNotFound, ResultTimeout
-from ledger.messages import Event
+from ledger.messages import Event, TokenLogprob
 from ledger.redis_client import AsyncLedger, Ledger
 from ledger.status import JobEntry, read_job
 
@@ -109,22 +109,31 @@ def replay(ledger: Ledger, job_id: str, *, after: int = 0) -> Iterator[Event]:
     return _pages(ledger, Cursor(job_id, after))
 
 
-def answer_of(events: Iterable[Event]) -> tuple[str, int]:
-    """The text that a reader of ``events`` has in the end, and its tokens."""
-    parts: list[str] = []
-    tokens = 0
+class Answer(NamedTuple):
+    """What a reader of a job's events has in the end."""
+
+    text: str = ""
+    tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+def answer_of(events: Iterable[Event]) -> Answer:
+    """The answer in ``events``: what came after their last reset."""
+    seen: list[Event] = []
     for event in events:
         if event.kind == "reset":
-            parts.clear()
-            tokens = 0
-        parts.append(event.text)
-        tokens += event.tokens
-    return "".join(parts), tokens
+            seen.clear()
+        seen.append(event)
+    return Answer(
+        "".join(event.text for event in seen),
+        sum(event.tokens for event in seen),
+        tuple(one for event in seen for one in event.logprobs),
+    )
 
 
 def text_of(events: Iterable[Event]) -> str:
     """The text that a reader of ``events`` has in the end."""
-    return answer_of(events)[0]
+    return answer_of(events).text
 
 
 def _pages(ledger: Ledger, cursor: Cursor) -> Iterator[Event]:

@@ -21,7 +21,8 @@ class LLMClient:
     """Enqueues requests and reads their answers. Threads may share one.
 
     Takes ``prompt`` or ``messages``, and ``agent_id, session_id, episode_id, tenant, model,
-    priority, max_tokens, temperature, top_p, top_k, stop, seed, logit_bias, response_format, tools,
+    instance, priority, max_tokens, temperature, top_p, top_k, stop, seed, logit_bias, logprobs, response_format,
+    tools,
     idempotency_key, timeout_s, metadata``; :class:`ledger.messages.Request` says what each is.
     """
 

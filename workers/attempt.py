@@ -26,6 +26,7 @@ from ledger.jobs import Claim
 from ledger.messages import Request, Result, State, Timings, Usage
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
+from ledger.stream import Answer
 from workers.backends import Backend, Piece, Run
 from workers.history import turn_of, with_history
 from workers.persist import persist, until_back
@@ -40,6 +41,7 @@ SAMPLING = (
     "stop",
     "seed",
     "logit_bias",
+    "logprobs",
     "response_format",
     "tools",
 )
@@ -76,7 +78,7 @@ class Attempt:
         self._claimed_at = place.clock.monotonic()
         self._sender: Sender | None = None
         self._prompt_tokens = claim.prompt_tokens
-        self._text_before, self._tokens_before = "", 0
+        self._before = Answer()  # what earlier attempts sent
         self._finish_reason: Literal["stop", "length", "error", "cancelled"] = "stop"
 
     def run(self) -> tuple[Outcome, str]:
@@ -113,8 +115,8 @@ class Attempt:
         if self._place.settings.log_prompts:
             log.info("job %s is asked: %s", claim.job_id, " | ".join(request.texts))
         prompt_tokens = backend.count_tokens(request)
-        resumes = bool(self._text_before) and backend.abilities.continues
-        allowed = self._tokens_allowed(prompt_tokens, self._tokens_before if resumes else 0)
+        resumes = bool(self._before.text) and backend.abilities.continues
+        allowed = self._tokens_allowed(prompt_tokens, self._before.tokens if resumes else 0)
         if allowed is None:
             return "fenced"
         if allowed == 0:
@@ -123,12 +125,12 @@ class Attempt:
         run = Run(
             request,
             allowed,
-            continue_from=self._text_before if resumes else "",
+            continue_from=self._before.text if resumes else "",
             attempt=claim.failures + 1,
             job_id=claim.job_id,
         )
         self._prompt_tokens = prompt_tokens
-        return self._stream(run, begins_anew=bool(self._text_before) and not resumes)
+        return self._stream(run, begins_anew=bool(self._before.text) and not resumes)
 
     def _stream(self, run: Run, *, begins_anew: bool) -> jobs.Control:
         place = self._place
@@ -150,7 +152,7 @@ class Attempt:
         try:
             if begins_anew:
                 sender.reset()
-                self._text_before = ""
+                self._before = Answer()
             complete = self._feed(sender, run)
         except Exception as error:  # noqa: BLE001  it may be why, or how, it stopped
             broke_off = error
@@ -189,7 +191,7 @@ class Attempt:
 
     def _read_what_was_made(self) -> None:
         """What earlier attempts sent: to go on from, or to be kept if this one is refused."""
-        self._text_before, self._tokens_before = until_back(
+        self._before = until_back(
             lambda: stream.answer_of(stream.replay(self._place.ledger, self._claim.job_id))
         )
 
@@ -279,7 +281,8 @@ class Attempt:
         result = Result(
             job_id=claim.job_id,
             state=state,
-            text=self._text_before + (self._sender.text if self._sender else ""),
+            text=self._before.text + (self._sender.text if self._sender else ""),
+            logprobs=(*self._before.logprobs, *(self._sender.logprobs if self._sender else ())),
             usage=Usage(
                 prompt_tokens=self._prompt_tokens,
                 completion_tokens=claim.made + (self._sender.tokens if self._sender else 0),

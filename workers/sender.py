@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from ledger import jobs
 from ledger.clock import Clock
 from ledger.jobs import Claim, Control
-from ledger.messages import Event
+from ledger.messages import Event, TokenLogprob
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec
 from workers.backends import Piece
@@ -25,7 +25,8 @@ class Sender:
     """Carries one attempt's pieces to its stream, under its fence.
 
     ``control`` is the ledger's latest word; anything but ``go`` means that the answer is not wanted
-    any more, and ``on_stop`` was called. ``text`` and ``tokens`` are what the ledger has accepted.
+    any more, and ``on_stop`` was called. ``text``, ``tokens`` and ``logprobs`` are what the ledger
+    has accepted.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Sender:
         self.control: Control = "go"
         self.text = ""
         self.tokens = 0
+        self.logprobs: list[TokenLogprob] = []
         self.first_at: float | None = None
         self._ledger, self._claim, self._spec, self._clock = ledger, claim, spec, clock
         self._prompt_tokens = prompt_tokens
@@ -56,7 +58,8 @@ class Sender:
 
     def reset(self) -> None:
         """Tells readers that what an earlier attempt sent is void."""
-        self._note(self._send(Event(kind="reset", attempt=self._claim.fence), 0), "", 0)
+        event = Event(kind="reset", attempt=self._claim.fence)
+        self._note(self._send(event, 0), event)
         self.first_at = None
 
     def put(self, piece: Piece) -> None:
@@ -115,17 +118,24 @@ class Sender:
         try:
             text = "".join(piece.text for piece in pieces)
             tokens = sum(piece.tokens for piece in pieces)
-            event = Event(kind="chunk", attempt=self._claim.fence, text=text, tokens=tokens)
-            self._note(self._send(event, tokens), text, tokens)
+            event = Event(
+                kind="chunk",
+                attempt=self._claim.fence,
+                text=text,
+                tokens=tokens,
+                logprobs=tuple(one for piece in pieces for one in piece.logprobs),
+            )
+            self._note(self._send(event, tokens), event)
         except BaseException as error:  # noqa: BLE001  it is raised in close()
             self._error = error
             self._on_stop()
 
-    def _note(self, control: Control, text: str, tokens: int) -> None:
+    def _note(self, control: Control, event: Event) -> None:
         self.control = control
         if control not in ("fenced", "budget"):
-            self._accepted.append(text)
-            self.tokens += tokens
+            self._accepted.append(event.text)
+            self.tokens += event.tokens
+            self.logprobs += event.logprobs
             self.first_at = self.first_at or self._clock.monotonic()
         if control != "go":
             self._on_stop()

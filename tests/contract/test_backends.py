@@ -29,6 +29,7 @@ A_VALUE: dict[str, Any] = {
     "stop": ("\n\n",),
     "seed": 7,
     "logit_bias": {"5": 1.0},
+    "logprobs": 2,
     "response_format": {"type": "json_object"},
     "tools": ({"type": "function", "function": {"name": "f"}},),
 }
@@ -242,6 +243,15 @@ def test_it_takes_every_option_that_it_says_it_has(
         asked = ask(candidate.long, **{name: A_VALUE[name]})
 
         assert tokens_of(pieces_of(backend, asked, 5)) >= 1, name
+
+
+def test_probabilities_come_one_for_each_token(
+    backend: Backend, candidate: Candidate, ask: Ask
+) -> None:
+    if "logprobs" not in backend.abilities.options:
+        pytest.skip("it has no logprobs")
+    for piece in pieces_of(backend, ask(candidate.long, logprobs=2), MANY):
+        assert [len(one.top) for one in piece.logprobs] == [2] * piece.tokens
 
 
 def test_an_answer_ends_before_its_stop_text(

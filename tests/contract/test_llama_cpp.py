@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +295,52 @@ def test_a_character_cut_by_the_limit_is_left_out_and_its_tokens_count(
 
     assert (text_of(pieces), tokens_of(pieces)) == ("x", 3)
     assert pieces[-1].finish_reason == "length"
+
+
+# ---- Logprobs
+
+
+def test_each_token_comes_with_its_probability_by_the_model_alone(
+    backend: LlamaCppBackend, start: Start
+) -> None:
+    request = asked("hello", logprobs=3, stop=("never seen",), max_tokens=40)
+    pieces = answer(backend, request)
+    found = [one for piece in pieces for one in piece.logprobs]
+
+    assert [len(piece.logprobs) for piece in pieces] == [piece.tokens for piece in pieces]
+    assert all(one.top[0].model_copy(update={"top": one.top}) == one for one in found)  # greedy
+    assert all(len(one.top) == 3 for one in found)
+    assert all(0 >= a.logprob >= b.logprob for one in found for a, b in pairwise(one.top))
+    # A token that is chosen in spite of the model keeps the probability that the model gave it.
+    other = found[0].top[2]
+    forced = answer(start(), asked("hello", logprobs=0, logit_bias={str(other.id): 100.0}))
+    assert forced[0].logprobs == (other,)
+
+
+def test_all_probabilities_of_a_place_add_up_to_one(backend: LlamaCppBackend) -> None:
+    chosen = [
+        answer(backend, asked(logprobs=0, logit_bias={str(token): 1000.0}, max_tokens=1))
+        for token in range(tiny_gguf.FIRST_BYTE, tiny_gguf.N_VOCAB)
+    ]
+    total = sum(math.exp(one.logprobs[0].logprob) for [one] in chosen)
+    left = answer(backend, asked(logprobs=20, max_tokens=1))[0].logprobs[0].top
+    outside = sum(math.exp(one.logprob) for one in left if one.id < tiny_gguf.FIRST_BYTE)
+
+    assert total + outside == pytest.approx(1, abs=0.01)
+
+
+def test_tokens_of_a_cut_character_and_of_a_stop_have_theirs_too(backend: LlamaCppBackend) -> None:
+    cut = answer(
+        backend, asked(response_format=grammar('root ::= "x" "🙂"'), max_tokens=3, logprobs=0)
+    )
+    assert [one.text for piece in cut for one in piece.logprobs] == ["x", "\ufffd", "\ufffd"]
+    whole = text_of(answer(backend, asked()))
+    stopped = answer(backend, asked(stop=(whole[20:24],), logprobs=0))
+    assert sum(len(piece.logprobs) for piece in stopped) == tokens_of(stopped)
+
+
+def test_without_being_asked_there_are_none(backend: LlamaCppBackend) -> None:
+    assert all(piece.logprobs == () for piece in answer(backend, asked()))
 
 
 # ---- Stops

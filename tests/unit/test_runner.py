@@ -30,7 +30,17 @@ from workers.lost import settle_lost
 from workers.runner import Outcome, Runner
 
 ALL_OPTIONS = frozenset(
-    {"temperature", "top_p", "top_k", "stop", "seed", "logit_bias", "response_format", "tools"}
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop",
+        "seed",
+        "logit_bias",
+        "logprobs",
+        "response_format",
+        "tools",
+    }
 )
 PROMPT_TOKENS = 3
 SECRET = "the codeword is heliotrope"
@@ -970,6 +980,7 @@ GIVEN: dict[str, Any] = {
     "stop": ("x",),
     "seed": 7,
     "logit_bias": {"1": 2.0},
+    "logprobs": 2,
     "response_format": {"type": "json_object"},
     "tools": [{"type": "function"}],
 }

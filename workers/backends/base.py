@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ledger.messages import Request
+from ledger.messages import Request, TokenLogprob
 
 WARM_UP = Request(prompt="test", agent_id="warm-up", max_tokens=1)
 
@@ -32,11 +32,14 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the answer; ``tokens`` is how many tokens of the model it stands for."""
+    """A part of the answer; ``tokens`` is how many tokens of the model it stands for, ``logprobs``
+    has one entry for each of them if the request asks for it.
+    """
 
     text: str
     tokens: int = 1
     finish_reason: Literal["stop", "length"] | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

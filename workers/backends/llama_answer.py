@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from ledger.messages import TokenLogprob
 from workers.backends.base import Piece, Run
-from workers.backends.llama_engine import Engine
+from workers.backends.llama_engine import Engine, Logits
+from workers.backends.llama_logprobs import logprobs_of
 from workers.backends.llama_replay import Replay, recover
 from workers.backends.llama_sampler import Sampler
 from workers.backends.llama_sessions import Sessions, key_of
-from workers.backends.llama_text import Text
+from workers.backends.llama_text import Ready, Text
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Answer:
         self._engine, self._sessions, self._sampler = engine, sessions, sampler
         self._run, self._prompt, self._window = run, list(prompt), window
         self._repeats, self._resume_batch = repeats, resume_batch
+        self._logprobs: list[TokenLogprob] = []  # of the tokens that are not out yet
 
     def pieces(self) -> Iterator[Piece]:
         """The answer's pieces; none if it is told to stop before the first."""
@@ -100,23 +104,37 @@ class Answer:
         for made in range(1, run.max_tokens + 1):
             if run.stop.is_set():
                 return
-            token = sampler.choose(engine.logits(), len(tokens))
+            logits = engine.logits()
+            token = sampler.choose(logits, len(tokens))
             if engine.ends(token):
-                yield Piece(*text.flush()[:2], "stop")
+                yield self._piece(text.flush(), "stop")
                 return
+            self._weigh(token, logits)
             sampler.accept(token)
             tokens.append(token)
             ready = text.push(engine.piece(token))
             if ready.stopped:
-                yield Piece(ready.text, ready.tokens, "stop")
+                yield self._piece(ready, "stop")
                 return
             if made == run.max_tokens or len(engine.tokens) + 1 >= self._window:
                 rest = text.flush()
-                yield Piece(ready.text + rest.text, ready.tokens + rest.tokens, "length")
+                whole = Ready(ready.text + rest.text, ready.tokens + rest.tokens)
+                yield self._piece(whole, "length")
                 return
             if ready.tokens:
-                yield Piece(ready.text, ready.tokens)
+                yield self._piece(ready)
             engine.read([token])
+
+    def _weigh(self, token: int, logits: Logits) -> None:
+        """Notes how likely the token was, if that is asked."""
+        alternatives = self._run.request.logprobs
+        if alternatives is not None:
+            self._logprobs.append(logprobs_of(self._engine, logits, token, alternatives))
+
+    def _piece(self, ready: Ready, end: Literal["stop", "length"] | None = None) -> Piece:
+        logprobs = tuple(self._logprobs[: ready.tokens])
+        del self._logprobs[: ready.tokens]
+        return Piece(ready.text, ready.tokens, end, logprobs)
 
 
 def _common(some: Sequence[int], others: Sequence[int]) -> int:

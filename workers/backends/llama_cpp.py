@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPTIONS = frozenset(
-    {"temperature", "top_p", "top_k", "stop", "seed", "logit_bias", "response_format"}
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop",
+        "seed",
+        "logit_bias",
+        "logprobs",
+        "response_format",
+    }
 )
 
 

@@ -1,0 +1,30 @@
+"""How likely the model found a token, and what else it might have said."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ledger.messages import TokenLogprob
+from workers.backends.llama_engine import Engine, Logits
+
+LEAST = -9999.0  # for a token that the model rules out, as in OpenAI's API
+
+
+def logprobs_of(engine: Engine, logits: Logits, token: int, alternatives: int) -> TokenLogprob:
+    """Of the model's own distribution: before bias, grammar and temperature.
+
+    Args:
+        engine: which tokens these are.
+        logits: what the token was chosen from.
+        token: the one that was chosen.
+        alternatives: how many of the likeliest tokens are named with it.
+    """
+    shifted = logits.astype(np.float64) - float(logits.max())
+    likely = shifted - np.log(np.exp(shifted).sum())
+
+    def entry(one: int) -> TokenLogprob:
+        text = engine.piece(one).decode(errors="replace")
+        return TokenLogprob(id=one, text=text, logprob=max(LEAST, float(likely[one])))
+
+    best = np.argsort(-likely, kind="stable")[:alternatives]
+    return entry(token).model_copy(update={"top": tuple(entry(int(one)) for one in best)})
