@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ledger.levels import Level
+from ledger.roles import role_of
 from ledger.settings import Settings
 
 
@@ -22,19 +23,18 @@ class Payer(Protocol):
 
 
 def levels_of(payer: Payer, settings: Settings) -> list[Level]:
-    """Tenant, agent, and where the payer names them session and episode.
+    """Tenant, agent, and where the payer has them role, session and episode.
 
     Which levels there are depends on the payer alone: a producer and a worker with different
     settings still hold and release the same ones. Only default limits come from the settings.
     """
     tenant, agent = payer.tenant, payer.agent_id
-    found = [
-        tenant_level(tenant, settings),
-        Level("agent", (tenant, agent), _agent_limit(agent, settings)),
-    ]
+    found = [tenant_level(tenant, settings), agent_level(tenant, agent, settings)]
+    role = role_of(agent)
+    if role is not None:
+        found.append(role_level(tenant, role, settings))
     if payer.session_id is not None:
-        session = payer.session_id
-        found.append(Level("session", (tenant, agent, session), settings.limit("session", session)))
+        found.append(session_level(tenant, agent, payer.session_id, settings))
     if payer.episode_id is not None:
         found.append(episode_level(tenant, payer.episode_id, settings))
     return found
@@ -42,19 +42,26 @@ def levels_of(payer: Payer, settings: Settings) -> list[Level]:
 
 def tenant_level(tenant: str, settings: Settings) -> Level:
     """The budget of all that a tenant does."""
-    return Level("tenant", (tenant,), settings.limit("tenant", tenant))
+    return Level("tenant", (tenant,), settings.budget("tenant", tenant))
+
+
+def agent_level(tenant: str, agent_id: str, settings: Settings) -> Level:
+    """The budget of one agent of a tenant."""
+    return Level("agent", (tenant, agent_id), settings.budget("agent", agent_id))
+
+
+def role_level(tenant: str, role: str, settings: Settings) -> Level:
+    """The budget of a standard role: of the tenant's agents that have its name, in any case."""
+    return Level("role", (tenant, role), settings.budget("role", role))
+
+
+def session_level(tenant: str, agent_id: str, session_id: str, settings: Settings) -> Level:
+    """The budget of one session of an agent."""
+    spec = settings.budget("session", session_id)
+    return Level("session", (tenant, agent_id, session_id), spec, settings.session_retention_s)
 
 
 def episode_level(tenant: str, episode_id: str, settings: Settings) -> Level:
     """The budget of one episode of a tenant."""
-    return Level("episode", (tenant, episode_id), settings.limit("episode", episode_id))
-
-
-def _agent_limit(agent_id: str, settings: Settings) -> int | None:
-    """The lower one of the agent's limit and that of its role, which is its id in any case."""
-    role = next(
-        (one for one in settings.budgets.get("role", {}) if one.casefold() == agent_id.casefold()),
-        agent_id,
-    )
-    limits = (settings.limit("agent", agent_id), settings.limit("role", role))
-    return min((limit for limit in limits if limit is not None), default=None)
+    spec = settings.budget("episode", episode_id)
+    return Level("episode", (tenant, episode_id), spec, settings.session_retention_s)

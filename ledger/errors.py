@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ledger import windows
+from ledger.windows import Window
+
 
 class _Facts(dict[str, Any]):
     """Facts for a sentence; one that is missing, as in a damaged record, is no second error."""
@@ -58,15 +61,50 @@ class InvalidSetting(ApexError):
 class BudgetExceeded(ApexError):
     """A token budget has no room for this request, so it was denied as a whole.
 
-    Attributes: ``scope`` (``tenant:acme``), ``limit``, ``used``, ``held``, ``requested`` (tokens).
+    Attributes: ``scope`` (``tenant:acme``), ``limit``, ``used``, ``held``, ``requested`` (tokens);
+    ``window``: ``hour``, ``day``, ``month``, or None where a total is used up; ``resets_at`` (UTC,
+    as ISO 8601) and ``retry_after_s``: when that window opens anew, or None.
     """
 
     code = "budget_exceeded"
-    default = (
-        "Budget of {scope} exceeded: {requested} tokens requested, "
-        "{limit} allowed, {used} used, {held} held by jobs under way; "
-        "lower max_tokens, wait for jobs to end, or raise the budget."
-    )
+    default = "The token budget of {scope} has no room for this request."
+
+    @classmethod
+    def of(
+        cls,
+        scope: str,
+        limit: int,
+        used: int,
+        held: int,
+        requested: int,
+        *,
+        window: Window | None = None,
+        now_ms: int = 0,
+    ) -> BudgetExceeded:
+        """The error with its sentence; ``now_ms``: Redis' time."""
+        per = f" {'an' if window == 'hour' else 'a'} {window}" if window else ""
+        said = [
+            f"{scope} has used {used:,} and holds {held:,} of {limit:,} tokens{per}; "
+            f"{requested:,} more do not fit."
+        ]
+        opens = windows.next_turn(window, now_ms) if window else None
+        if window and requested <= limit:
+            said.append(f"The window opens anew {windows.opening(window, now_ms)}.")
+        elif window:
+            said.append("Lower max_tokens or raise the budget.")
+        else:
+            said.append("Lower max_tokens, wait for jobs to end, or raise the budget.")
+        return cls(
+            " ".join(said),
+            scope=scope,
+            limit=limit,
+            used=used,
+            held=held,
+            requested=requested,
+            window=window,
+            resets_at=opens and opens.isoformat(),
+            retry_after_s=opens and round(windows.seconds_until(opens, now_ms), 3),
+        )
 
 
 class EpisodeOver(ApexError):
@@ -154,13 +192,6 @@ class JobCancelled(JobFailed):
     default = "Job {job_id} was cancelled."
 
 
-class JobExpired(JobFailed):
-    """The job waited longer than it may; ``job_id``."""
-
-    code = "expired"
-    default = "Job {job_id} waited in the queue for longer than it may."
-
-
 class JobDead(JobFailed):
     """The job used up its attempts; ``job_id``, ``attempts``."""
 
@@ -169,10 +200,25 @@ class JobDead(JobFailed):
 
 
 class DeadlineExceeded(JobFailed):
-    """The job ran longer than it may; ``timeout_s``."""
+    """The job passed one of its time limits, or its episode did.
+
+    Attributes: ``limit``: the option that sets it, ``timeout_s``, ``first_token_timeout_s``,
+    ``token_timeout_s``, ``queue_timeout_s`` or ``episode``; ``timeout_s``: its seconds; ``scope``:
+    ``job``, or ``episode:night-1``.
+    """
 
     code = "deadline_exceeded"
     default = "The job ran for longer than its {timeout_s} s; raise timeout_s or lower max_tokens."
+
+
+class JobExpired(DeadlineExceeded):
+    """The job waited longer than it may; as :class:`DeadlineExceeded`, of ``queue_timeout_s``."""
+
+    code = "expired"
+    default = (
+        "The job waited in the queue for longer than its {timeout_s} s; "
+        "raise queue_timeout_s or its priority, or start more instances."
+    )
 
 
 class BackendError(JobFailed):

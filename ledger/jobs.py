@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ledger import keys
+from ledger.episodes import EpisodeTerms
 from ledger.errors import (
     ApexError,
     BudgetExceeded,
@@ -23,12 +24,14 @@ from ledger.messages import Event, Request, Result, State
 from ledger.scripts import Arg, Call
 from ledger.sessions import NewTurn
 
-RETENTION_MS = 24 * 3600 * 1000
+DAY_MS = 24 * 3600 * 1000
+RETENTION_MS = DAY_MS
+USAGE_MS = 400 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job in a worker's hands. ``fence`` proves it; times are Redis' own, in ms."""
+    """A job in a worker's hands. ``fence`` proves it; times are Redis' own, in ms, 0: none."""
 
     job_id: str
     fence: int
@@ -40,6 +43,7 @@ class Claim:
     made: int
     prompt_tokens: int
     failures: int
+    episode_deadline_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ def submit_many(
             max_attempts,
             max_waiting,
             len(ordered),
-            *(level.limit_arg for level in ordered),
+            *(arg for level in ordered for arg in (level.limit_arg, level.keep_arg)),
             *(arg for one in submissions for arg in one.args(numbers)),
         ],
         read,
@@ -199,7 +203,7 @@ def claim(
             keys.fair(instance),
             keys.queue(instance),
         ],
-        [job_id, instance, owner, pid, lease_ms, nonce],
+        [job_id, instance, owner, pid, lease_ms, nonce, keys.budget("episode")],
         read,
     )
 
@@ -215,14 +219,43 @@ def emit(
     event: Event,
     slots: int,
     yields_to_bands_below: int,
+    episode: EpisodeTerms | None = None,
 ) -> Call[Control]:
-    """Appends chunk number ``chunk`` (from 1) of this attempt and asks whether to go on."""
+    """Appends chunk number ``chunk`` (from 1) of this attempt and asks whether to go on.
+
+    ``episode``: the terms of the job's episode, where it has one.
+    """
     return Call(
         "emit",
-        [keys.job(job_id), keys.stream(job_id), keys.running(instance), keys.queue(instance)],
-        [fence, chunk, tokens, prompt_tokens, event.body(), slots, yields_to_bands_below],
+        [
+            keys.job(job_id),
+            keys.stream(job_id),
+            keys.running(instance),
+            keys.queue(instance),
+            keys.leaving(instance),
+            *((episode.level.key,) if episode else ()),
+        ],
+        [
+            fence,
+            chunk,
+            tokens,
+            prompt_tokens,
+            event.body(),
+            slots,
+            yields_to_bands_below,
+            job_id,
+            *(episode.args if episode else ()),
+        ],
         lambda reply: reply,
     )
+
+
+def stop(job_id: str, *, fence: int, why: str) -> Call[bool]:
+    """Tells a job that runs under ``fence`` to stop; ``why`` is the time limit that it has passed.
+
+    Reads as False when it does not run under it any more.
+    """
+    return Call("stop", [keys.job(job_id)], [fence, why], bool)
 
 
 def hold(
@@ -256,12 +289,15 @@ def finish(
     *,
     fence: int,
     levels: Sequence[Level],
+    model: str = "",
     retention_ms: int = RETENTION_MS,
+    usage_ms: int = USAGE_MS,
     turn: NewTurn | None = None,
 ) -> Call[bool]:
     """Ends a running job with ``result``; ``turn`` is added to its session in the same step.
 
-    Reads as False when the fence is no longer the job's.
+    Its tokens are charged, and noted as usage of ``model`` for ``usage_ms``. Reads as False when
+    the fence is no longer the job's.
     """
     job_id, instance = result.job_id, result.instance
     return Call(
@@ -273,6 +309,8 @@ def finish(
             keys.result(job_id),
             keys.running(instance),
             keys.entry(instance),
+            keys.USAGE,
+            keys.TENANTS,
             *(level.key for level in levels),
             *((turn.session_key,) if turn else ()),
         ],
@@ -286,6 +324,8 @@ def finish(
             json.dumps(celery_meta(result)),
             retention_ms,
             result.usage.prompt_tokens,
+            model,
+            usage_ms,
             *(turn.args if turn else ()),
         ],
         lambda reply: reply == "finished",
@@ -309,6 +349,7 @@ def requeue(
             keys.woken(instance),
             keys.running(instance),
             keys.queue(instance),
+            keys.leaving(instance),
         ],
         [
             job_id,
@@ -337,7 +378,11 @@ def wake(job_id: str, *, instance: str) -> Call[bool]:
 
 
 def cancel(
-    result: Result, *, levels: Sequence[Level], retention_ms: int = RETENTION_MS
+    result: Result,
+    *,
+    levels: Sequence[Level],
+    retention_ms: int = RETENTION_MS,
+    usage_ms: int = USAGE_MS,
 ) -> Call[str]:
     """Cancels a waiting job with ``result`` as its record, or tells a running one to stop.
 
@@ -362,6 +407,9 @@ def cancel(
             keys.result(job_id),
             keys.waiting(instance),
             keys.woken(instance),
+            keys.USAGE,
+            keys.TENANTS,
+            keys.INSTANCES,
             *(level.key for level in levels),
         ],
         [
@@ -372,6 +420,7 @@ def cancel(
             keys.celery_meta(job_id),
             json.dumps(celery_meta(result)),
             retention_ms,
+            usage_ms,
         ],
         read,
     )
@@ -410,6 +459,7 @@ def celery_meta(result: Result) -> dict[str, Any]:
 
 def _denied(reply: list[Any], levels: Sequence[Level], requested: int) -> BudgetExceeded:
     level = levels[reply[1] - 1]
-    return BudgetExceeded(
-        scope=level.name, limit=reply[2], used=reply[3], held=reply[4], requested=requested
+    limit, used, held, window, now_ms = reply[2:]
+    return BudgetExceeded.of(
+        level.name, limit, used, held, requested, window=window or None, now_ms=now_ms
     )

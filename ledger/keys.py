@@ -14,6 +14,10 @@ PRIORITY_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priorit
 
 INSTANCES = f"{PREFIX}instances"  # hash: name -> descriptor (JSON)
 SEEN = f"{PREFIX}seen"  # zset: name -> last heartbeat, ms
+TENANTS = f"{PREFIX}tenants"  # zset: tenant -> the last day that it spent something
+USAGE = f"{PREFIX}usage:"  # prefix of the hashes of usage; the scripts add day and tenant
+EPISODES = f"{PREFIX}episodes"  # zset: budget level of an open episode -> when it ends at the latest
+HEARTBEAT = f"{PREFIX}heartbeat"  # string: who logs how episodes stand; expires
 ASIDE = f"{PREFIX}aside"  # list: envelopes that no worker can read
 
 
@@ -62,6 +66,11 @@ def running(instance: str) -> str:
     return f"{PREFIX}running:{instance}"
 
 
+def leaving(instance: str) -> str:
+    """Set: running jobs that were told to make way for better ones."""
+    return f"{PREFIX}leaving:{instance}"
+
+
 def fair(instance: str) -> str:
     """Hash: virtual time of each band and of each tenant in it, tokens."""
     return f"{PREFIX}fair:{instance}"
@@ -83,6 +92,26 @@ def budget(scope: str, *ids: str) -> str:
     return ":".join([f"{PREFIX}budget", scope, *(quote(part) for part in ids)])
 
 
+def budgets_set(tenant: str) -> str:
+    """Set: the tenant's budget levels for which a limit was set, as ``scope:id``."""
+    return f"{PREFIX}budgets-set:{tenant}"
+
+
+def usage(day: int, tenant: str) -> str:
+    """Hash: what a tenant spent on a day (counted since the epoch), by agent and model."""
+    return f"{USAGE}{day}:{tenant}"
+
+
+def budget_ids(key: str) -> list[str]:
+    """The ids in the key of a budget level."""
+    return [unquote(part) for part in key.removeprefix(PREFIX).split(":")[2:]]
+
+
 def quote(part: str) -> str:
     """A caller's id with ``%`` and ``:`` escaped, so that two ids never make one key."""
     return part.replace("%", "%25").replace(":", "%3A")
+
+
+def unquote(part: str) -> str:
+    """The reverse of :func:`quote`."""
+    return part.replace("%3A", ":").replace("%25", "%")

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger import keys
+from ledger.budget_spec import BudgetSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """``tenant:acme`` and the like. ``default_limit`` (tokens) counts while Redis has none."""
+    """``tenant:acme`` and the like.
+
+    ``default``: its limits while Redis has none; a limit that was set in Redis beats its own.
+    ``keep_s``: seconds that it outlives its last hold; None: for ever.
+    """
 
     scope: str
     ids: tuple[str, ...]
-    default_limit: int | None = None
+    default: BudgetSpec | None = None
+    keep_s: float | None = None
 
     @property
     def key(self) -> str:
@@ -27,5 +33,13 @@ class Level:
 
     @property
     def limit_arg(self) -> str:
-        """The default limit as the scripts take it."""
-        return "" if self.default_limit is None else str(self.default_limit)
+        """The default limits as the scripts take them: ``1000`` or ``1000:month:day:hour``."""
+        if self.default is None:
+            return ""
+        total, *windows = ["" if limit is None else str(limit) for limit in self.default.limits]
+        return ":".join([total, *windows]) if any(windows) else total
+
+    @property
+    def keep_arg(self) -> str:
+        """Milliseconds that it is kept, as the scripts take them."""
+        return "" if self.keep_s is None else str(int(self.keep_s * 1000))

@@ -146,8 +146,9 @@ class Settings(BaseModel):
     session_max_bytes: int = setting(1_048_576, "APEX_SESSION_MAX_BYTES",
         about="Bytes that a session keeps; the oldest turns go first.", ge=1)
     budgets: Budgets = setting(dict, "APEX_BUDGETS",
-        about="Token limits: `[budgets.<scope>.<id or *>]` with `tokens = N`; scopes are `tenant`, "
-        "`agent`, `role`, `session`, `episode`; in the variable as JSON.")
+        about="Token limits: `[budgets.<scope>.<id or *>]` with `tokens`, `tokens_per_hour`, "
+        "`tokens_per_day`, `tokens_per_month`; scopes are `tenant`, `agent`, `role`, `session`, "
+        "`episode`; in the variable as JSON.")
 
     log_prompts: bool = setting(False, "APEX_LOG_PROMPTS",
         about="1: prompts and answers appear in the logs.")
@@ -205,12 +206,10 @@ class Settings(BaseModel):
             "APEX_LLM_INSTANCES, or add an [[instances]] table to apexq.toml."
         )
 
-    def limit(self, scope: str, *ids: str) -> int | None:
-        """The total token limit of ``ids[-1]`` in ``scope``, else that of ``*``, else None."""
-        tables = self.budgets.get(scope, {})
-        spec = tables.get(ids[-1]) if ids else None
-        spec = spec or tables.get(EVERY)
-        return spec.tokens if spec else None
+    def budget(self, scope: str, own_id: str) -> BudgetSpec | None:
+        """The limits of ``own_id`` in ``scope``, else those of ``*``, else None."""
+        tables = self.budgets.get(scope)
+        return (tables.get(own_id) or tables.get(EVERY)) if tables else None
 
     def to_env(self) -> dict[str, str]:
         """Environment with which another process loads equal settings, API key included.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ledger import keys
 from ledger.errors import CorruptEntry, JobNotFound
-from ledger.levels import Level
+from ledger.limits import Limits
 from ledger.messages import Result, State
 from ledger.scripts import Call
 
@@ -35,6 +34,7 @@ class JobFacts:
     submitted_ms: int
     deadline_ms: int
     timeout_s: float
+    limits: Limits
     now_ms: int
 
 
@@ -60,15 +60,6 @@ class JobStatus:
     position: int | None
     eta_s: float | None
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Tokens of a budget level; ``limit`` is None where there is none."""
-
-    used: int
-    held: int
-    limit: int | None
 
 
 def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
@@ -97,6 +88,7 @@ def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
             submitted_ms=int(fields["submitted"]),
             deadline_ms=int(fields.get("deadline", 0)),
             timeout_s=int(fields["timeout"]) / 1000,
+            limits=Limits.unpack(fields.get("limits", "")),
             now_ms=now_ms,
         )
     except (KeyError, ValueError) as error:
@@ -176,17 +168,3 @@ def _why_waiting(instance: str, position: int, instance_state: str, silent_ms: i
     if position:
         return f"behind {position} jobs on {instance}"
     return f"next on {instance}"
-
-
-def read_accounts(levels: Sequence[Level]) -> Call[list[Account]]:
-    """The tokens of each budget level, in order."""
-
-    def read(reply: list[list[str | None]]) -> list[Account]:
-        return [_account_of(level, row) for level, row in zip(levels, reply, strict=True)]
-
-    return Call("read_accounts", [level.key for level in levels], [], read)
-
-
-def _account_of(level: Level, row: list[str | None]) -> Account:
-    used, held, limit = (None if value is None else int(value) for value in row)
-    return Account(used or 0, held or 0, level.default_limit if limit is None else limit)

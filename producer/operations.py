@@ -10,7 +10,8 @@ from typing import Any
 
 import budgets
 import routing
-from ledger import jobs, status
+from ledger import accounts, jobs, status
+from ledger.accounts import Account
 from ledger.episodes import open_episode, progress
 from ledger.errors import (
     InvalidRequest,
@@ -23,7 +24,7 @@ from ledger.levels import Level
 from ledger.messages import Request, Result, State, Usage, parse_request
 from ledger.scripts import Call
 from ledger.settings import Settings
-from ledger.status import Account, JobEntry, JobStatus
+from ledger.status import JobEntry, JobStatus
 from ledger.steps import Steps
 from producer.arguments import IDENTIFIER, KEY, SECONDS, TOKENS, check
 from producer.bulk import Batch, cut
@@ -51,7 +52,7 @@ class Operations:
         self.settings, self.tenant = settings, tenant
         self._registry: routing.Registry | None = None
         self._read_at = 0.0
-        self._chosen: dict[tuple[str, str | None], str] = {}  # from that registry
+        self._chosen: dict[tuple[str, str | None, str | None], str] = {}  # from that registry
 
     def order(
         self, prompt: str | None = None, *, idempotency_key: str | None = None, **fields: Any
@@ -148,8 +149,8 @@ class Operations:
 
     def account(self, level: Level) -> Steps[Account]:
         """The tokens of one budget level."""
-        accounts: list[Account] = yield status.read_accounts([level])
-        return accounts[0]
+        found: list[Account] = yield accounts.read_accounts([level])
+        return found[0]
 
     def stats(self) -> Steps[dict[str, Any]]:
         """The tenant's tokens."""
@@ -194,12 +195,13 @@ class Operations:
         return self._registry
 
     def _route(self, request: Request, registry: routing.Registry) -> str:
-        asked = (request.agent_id, request.model)
-        instance = self._chosen.get(asked)
-        if instance is None:
-            instance = routing.choose(registry, *asked, absent_s=self.settings.absent_s)
-            self._chosen[asked] = instance
-        return instance
+        asked = (request.agent_id, request.model, request.instance)
+        chosen = self._chosen.get(asked)
+        if chosen is None:
+            agent_id, model, only = asked
+            chosen = routing.choose(registry, agent_id, model, self.settings.absent_s, only)
+            self._chosen[asked] = chosen
+        return chosen
 
     def _submission(self, order: Order, registry: routing.Registry) -> Call[str]:
         request = order.request

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-ROLES = ("Planner", "Coder", "Runner", "Critic", "Summarizer")
+from ledger.roles import ROLES, role_of
+
+__all__ = ["ROLES", "natural", "pinned"]
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -23,11 +25,11 @@ def pinned(agent_id: str, instances: Iterable[tuple[str, Sequence[str]]]) -> str
             ones, which go by number, modulo the instances in natural order.
     """
     ordered = sorted(instances, key=lambda one: natural(one[0]))
-    role = agent_id.casefold()
+    folded = agent_id.casefold()
     for name, own in ordered:
-        if role in (one.casefold() for one in own):
+        if folded in (one.casefold() for one in own):
             return name
-    standard = [one.casefold() for one in ROLES]
-    if ordered and role in standard:
-        return ordered[standard.index(role) % len(ordered)][0]
+    role = role_of(agent_id)
+    if ordered and role is not None:
+        return ordered[ROLES.index(role) % len(ordered)][0]
     return None

@@ -1,15 +1,20 @@
--- Ends a job for good: its terminal record, the settling of its tokens at every level, and the
--- events that readers and Celery's AsyncResult wait for.
+-- Ends a job for good: its terminal record, the settling of its tokens at every level, what reports
+-- say of it, and the events that readers and Celery's AsyncResult wait for.
 --
--- levels: budget keys. t: state, record, body, meta_channel, meta, ttl_ms, cost (tokens spent).
+-- levels: budget keys. t: state, record, body, meta_channel, meta, ttl_ms; prompt, made (tokens
+-- spent); usage: keys, tenants, model and keep_ms as _usage.lua takes them, or nil.
 local function close_job(job, request, stream, result, levels, t)
-  local h = redis.call('HMGET', job, 'held', 'seq')
-  local seq = tonumber(h[2] or 0) + 1
-  for _, level in ipairs(levels) do
-    redis.call('HINCRBY', level, 'used', t.cost)
-    redis.call('HINCRBY', level, 'held', -h[1])
+  local h = redis.call('HMGET', job, 'held', 'seq', 'tenant', 'agent')
+  local seq, cost, accounts = tonumber(h[2] or 0) + 1, t.prompt + t.made, {}
+  for i, key in ipairs(levels) do accounts[i] = read_level(key, '', t.now) end
+  for _, level in ipairs(accounts) do settle(level, cost, h[1], t.now) end
+  local usage = h[3] and h[4] and t.usage
+  if usage then
+    usage.tenant, usage.agent, usage.now = h[3], h[4], t.now
+    usage.prompt, usage.made = t.prompt, t.made
+    note_usage(usage)
   end
-  redis.call('HSET', job, 'state', t.state, 'held', 0, 'cost', t.cost, 'seq', seq, 'ended', t.now)
+  redis.call('HSET', job, 'state', t.state, 'held', 0, 'cost', cost, 'seq', seq, 'ended', t.now)
   redis.call('SET', result, t.record, 'PX', t.ttl_ms)
   if redis.pcall('XADD', stream, seq .. '-0', 'e', t.body).err then
     redis.call('DEL', stream)  -- damaged: what can still be told is how the job ended

@@ -1,13 +1,16 @@
 #!lua flags=allow-oom
 -- Cancels a job: a waiting one ends here and now, a running one is told to stop.
 --
--- KEYS 1 job  2 request  3 stream  4 result  5 waiting  6 woken  7.. budget levels
+-- KEYS 1 job  2 request  3 stream  4 result  5 waiting  6 woken  7 prefix of usage  8 tenants
+--      9 instances  10.. budget levels
 -- ARGV 1 id  2 instance the keys belong to  3 record JSON  4 event JSON  5 Celery's channel
---      6 Celery's meta  7 ttl ms
+--      6 Celery's meta  7 ttl ms  8 ms that usage is kept
 -- Returns 'cancelled' | 'stopping' | 'moved' (read the job's instance again) | 'gone'
 --      | the terminal state that it had
 --!include _clock
 --!include _events
+--!include _levels
+--!include _usage
 --!include _close
 local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'made', 'prompt')
 if not h[1] then return 'gone' end
@@ -17,9 +20,16 @@ if h[1] == 'running' then
   return 'stopping'
 end
 if h[1] ~= 'queued' then return h[1] end
+local prompt, made, usage = tonumber(h[4] or 0), tonumber(h[3]), nil
+if prompt + made > 0 then
+  -- It was given back; what it made until then was made by its instance's model.
+  local described, descriptor = pcall(cjson.decode, redis.call('HGET', KEYS[9], ARGV[2]) or '')
+  usage = { keys = KEYS[7], tenants = KEYS[8], keep_ms = ARGV[8],
+    model = described and descriptor.model or '' }
+end
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
-close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 7), {
+close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 10), {
   state = 'cancelled', record = ARGV[3], body = ARGV[4], meta_channel = ARGV[5], meta = ARGV[6],
-  ttl_ms = ARGV[7], cost = (h[4] or 0) + h[3], now = now_ms() })
+  ttl_ms = ARGV[7], prompt = prompt, made = made, usage = usage, now = now_ms() })
 return 'cancelled'

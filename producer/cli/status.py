@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 import budgets
+from ledger.accounts import read_accounts
 from ledger.messages import Result
 from ledger.redis_client import Ledger, without_password
-from ledger.status import JobStatus, read_accounts
+from ledger.status import JobStatus
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import json_option, local_settings, tenant_option
 from producer.cli.output import say, say_json, table

@@ -31,6 +31,8 @@ from hypothesis.stateful import (
 )
 
 from ledger import instances, jobs, keys, status
+from ledger.accounts import read_accounts
+from ledger.budget_spec import BudgetSpec
 from ledger.errors import (
     ApexError,
     BudgetExceeded,
@@ -500,7 +502,7 @@ class Books(RuleBasedStateMachine):
         if not levels:
             return
         for level, account in zip(
-            levels.values(), self.ledger.run(status.read_accounts([*levels.values()])), strict=True
+            levels.values(), self.ledger.run(read_accounts([*levels.values()])), strict=True
         ):
             assert (account.used, account.held) == (used[level.key], held[level.key]), level
             assert [account.used, account.held] == self.accounts[level.key], level
@@ -802,17 +804,13 @@ class Books(RuleBasedStateMachine):
 
     def _room(self, level: Level) -> float:
         used, held = self.accounts[level.key]
-        return float("inf") if level.default_limit is None else level.default_limit - used - held
+        return level.default.tokens - used - held if level.default else float("inf")
 
     def _denied(self, level: Level, requested: int) -> BudgetExceeded:
         used, held = self.accounts[level.key]
-        return BudgetExceeded(
-            scope=level.name,
-            limit=level.default_limit,
-            used=used,
-            held=held,
-            requested=requested,
-        )
+        assert level.default is not None
+        assert level.default.tokens is not None
+        return BudgetExceeded.of(level.name, level.default.tokens, used, held, requested)
 
     def _entries(self) -> Iterator[tuple[Job, tuple[status.JobEntry, int]]]:
         if not self.jobs:
@@ -837,7 +835,11 @@ def levels_of(request: Request) -> list[Level]:
         named.append(("session", (tenant, agent, request.session_id)))
     if request.episode_id:
         named.append(("episode", (tenant, request.episode_id)))
-    return [Level(scope, ids, LIMITS.get((scope, ids[-1]))) for scope, ids in named]
+    found = []
+    for scope, ids in named:
+        tokens = LIMITS.get((scope, ids[-1]))
+        found.append(Level(scope, ids, BudgetSpec(tokens=tokens) if tokens else None))
+    return found
 
 
 def text_for(claim: Claim, chunk: int) -> str:
