@@ -18,6 +18,7 @@ from producer.arguments import CURSOR, IDENTIFIER, check
 from producer.bulk import pipelines, refusals
 from producer.operations import Operations, stats_of
 from producer.outcomes import error_of, raise_unless_succeeded
+from producer.session import AsyncSession
 
 
 class AsyncJob:
@@ -136,6 +137,10 @@ class AsyncLLMClient:
     ) -> AsyncEpisode:
         """As :meth:`producer.client.LLMClient.episode`, opened by ``async with``."""
         return AsyncEpisode(self, episode_id, token_budget, timeout_s)
+
+    def session(self, agent_id: str, session_id: str) -> AsyncSession:
+        """As :meth:`producer.client.LLMClient.session`; nothing is awaited here."""
+        return AsyncSession(agent_id, session_id, self._ledger, self._operations)
 
     async def get_stats(self) -> dict[str, Any]:
         """As :meth:`producer.client.LLMClient.get_stats`."""

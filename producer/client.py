@@ -15,15 +15,16 @@ from ledger.steps import drive
 from producer.bulk import pipelines, refusals
 from producer.job import Job
 from producer.operations import Operations, stats_of
+from producer.session import Session
 
 
 class LLMClient:
     """Enqueues requests and reads their answers. Threads may share one.
 
     Takes ``prompt`` or ``messages``, and ``agent_id, session_id, episode_id, tenant, model,
-    instance, priority, max_tokens, temperature, top_p, top_k, stop, seed, logit_bias, logprobs, response_format,
-    tools,
-    idempotency_key, timeout_s, metadata``; :class:`ledger.messages.Request` says what each is.
+    instance, priority, max_tokens, temperature, top_p, top_k, stop, seed, logit_bias, logprobs,
+    response_format, tools, history, idempotency_key, timeout_s, metadata``;
+    :class:`ledger.messages.Request` says what each is.
     """
 
     def __init__(self, settings: Settings | None = None, *, tenant: str = "default") -> None:
@@ -99,6 +100,14 @@ class LLMClient:
             self._ledger, self._operations.open_episode(episode_id, token_budget, timeout_s)
         )
         return Episode(self, episode_id, level)
+
+    def session(self, agent_id: str, session_id: str) -> Session:
+        """The handle of a session of this client's tenant: its turns, and how to forget them.
+
+        Raises:
+            InvalidRequest
+        """
+        return Session(agent_id, session_id, self._ledger, self._operations)
 
     def get_stats(self) -> dict[str, Any]:
         """The tenant's ``tokens_used``, ``tokens_held`` and ``budget`` (None: no limit)."""

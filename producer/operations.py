@@ -10,7 +10,7 @@ from typing import Any
 
 import budgets
 import routing
-from ledger import accounts, jobs, status
+from ledger import accounts, jobs, sessions, status
 from ledger.accounts import Account
 from ledger.episodes import open_episode, progress
 from ledger.errors import (
@@ -23,6 +23,7 @@ from ledger.errors import (
 from ledger.levels import Level
 from ledger.messages import Request, Result, State, Usage, parse_request
 from ledger.scripts import Call
+from ledger.sessions import Session
 from ledger.settings import Settings
 from ledger.status import JobEntry, JobStatus
 from ledger.steps import Steps
@@ -155,6 +156,26 @@ class Operations:
     def stats(self) -> Steps[dict[str, Any]]:
         """The tenant's tokens."""
         return stats_of((yield from self.account(budgets.tenant_level(self.tenant, self.settings))))
+
+    def session(self, agent_id: str, session_id: str) -> Steps[Session]:
+        """What a session of the tenant has."""
+        found: Session = yield sessions.read_session(self.tenant, agent_id, session_id)
+        return found
+
+    def clear_session(self, agent_id: str, session_id: str) -> Steps[bool]:
+        """Removes what a session of the tenant has; False where there was nothing."""
+        cleared: bool = yield sessions.clear_session(self.tenant, agent_id, session_id)
+        return cleared
+
+    def check_session(self, agent_id: str, session_id: str) -> None:
+        """Refuses names that no session can have.
+
+        Raises:
+            InvalidRequest
+        """
+        check("tenant", self.tenant, IDENTIFIER)
+        check("agent_id", agent_id, IDENTIFIER)
+        check("session_id", session_id, IDENTIFIER)
 
     def open_episode(
         self, episode_id: str, token_budget: int | None, timeout_s: float | None
