@@ -14,7 +14,7 @@ import pytest
 from budgets import hold_for
 from ledger import jobs, keys, status, stream
 from ledger.errors import BackendError, RedisUnavailable
-from ledger.messages import Event, Request, Result, State
+from ledger.messages import Event, Request, Result, State, TokenLogprob
 from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from producer import Job, LLMClient
@@ -673,6 +673,21 @@ def test_an_attempt_after_a_lost_one_continues_its_text(scene: Scene) -> None:
     assert (record.text, record.attempt, record.usage.completion_tokens) == ("abcdef", 2, 6)
     assert scene.text(job) == "abcdef"
     assert scene.charged == (PROMPT_TOKENS + 6, 0)
+
+
+def test_probabilities_are_those_of_the_whole_answer(scene: Scene) -> None:
+    def weighed(letter: str) -> Piece:
+        return Piece(letter, logprobs=(TokenLogprob(id=ord(letter), text=letter, logprob=-1.5),))
+
+    job = scene.submit(max_tokens=10, logprobs=0)
+    scene.lose(job, weighed("a"), weighed("b"))
+
+    scene.run(job, Script([weighed("c"), weighed("d")]))
+
+    assert "".join(one.text for one in scene.record(job).logprobs) == "abcd"
+    assert scene.record(job).logprobs == tuple(
+        one for event in scene.events(job) for one in event.logprobs
+    )
 
 
 def test_an_attempt_of_a_backend_that_cannot_continue_resets_its_readers(scene: Scene) -> None:
