@@ -36,6 +36,7 @@ from ledger.instance_spec import (
     default_instances,
     expand,
 )
+from ledger.price import Price, parse_prices
 from ledger.refusal import refusal
 
 __all__ = ["BudgetSpec", "InstanceSpec", "Settings", "load_settings"]
@@ -58,6 +59,7 @@ Url = Annotated[str, AfterValidator(_url)]
 Key = Annotated[SecretStr, Field(min_length=1)]
 Instances = tuple[InstanceSpec, ...]
 Budgets = dict[str, dict[str, BudgetSpec]]
+Prices = dict[str, Price]
 
 
 class Settings(BaseModel):
@@ -150,6 +152,12 @@ class Settings(BaseModel):
         "`tokens_per_day`, `tokens_per_month`; scopes are `tenant`, `agent`, `role`, `session`, "
         "`episode`; in the variable as JSON.")
 
+    usage_retention_s: float = setting(400 * DAY_S, "APEX_USAGE_RETENTION_S",
+        about="How long is kept what was spent on a day.", ge=DAY_S, le=3_660 * DAY_S)
+    prices: Prices = setting(dict, "APEX_PRICES",
+        about="Prices of `apexq usage`: `[prices.\"<model>\"]` with `prompt` and `completion` per "
+        "million tokens, and `currency`; in the variable as JSON.")
+
     log_prompts: bool = setting(False, "APEX_LOG_PROMPTS",
         about="1: prompts and answers appear in the logs.")
     mock_directives: bool = setting(False, "APEX_MOCK_DIRECTIVES",
@@ -180,6 +188,11 @@ class Settings(BaseModel):
     @classmethod
     def _parse_budgets(cls, value: object) -> object:
         return parse_budgets(value)
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _parse_prices(cls, value: object) -> object:
+        return parse_prices(value)
 
     @model_validator(mode="after")
     def _episode_fits(self) -> Settings:

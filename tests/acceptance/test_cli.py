@@ -147,7 +147,7 @@ def test_a_budget_without_room_refuses(stack: LocalStack) -> None:
     budgets = json.dumps({"tenant": {"poor": {"tokens": 5}}})
     done = apexq("ask", "hi", "--tenant", "poor", url=stack.redis_url, APEX_BUDGETS=budgets)
     assert done.returncode == 4
-    assert_one_line(done.stderr, "Budget of tenant:poor exceeded")
+    assert_one_line(done.stderr, "tenant:poor has used 0 and holds 0 of 5 tokens; ")
 
 
 # --- status

@@ -138,7 +138,8 @@ def test_a_check_that_does_not_hold_is_one_line_and_code_1(tmp_path: Path) -> No
     assert done.code == 1
     lines = done.err.splitlines()
     assert len(lines) == 2  # alone and together
-    assert all(line.startswith("apexq: answers: Coder got no answer: Budget of ") for line in lines)
+    said = "apexq: answers: Coder got no answer: agent:Coder has used 0 and holds 0 of 10 tokens; "
+    assert all(line.startswith(said) for line in lines)
     assert "Every check held" not in done.out
 
 

@@ -55,4 +55,4 @@ def test_a_night_batch_says_which_lines_its_budget_had_no_room_for(
 
     assert code == 1
     assert "text" in answers[0]
-    assert "Budget of episode:night exceeded" in answers[1]["error"]
+    assert "episode:night has used" in answers[1]["error"]

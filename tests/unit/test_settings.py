@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from ledger.environment import variables_of
 from ledger.errors import InvalidSetting
+from ledger.price import Price
 from ledger.settings import BudgetSpec, InstanceSpec, Settings, load_settings
 
 NO_FILE = {"APEX_CONFIG": ""}
@@ -102,6 +104,7 @@ def test_an_argument_wins_over_apex_over_llm_over_the_file_over_the_default(tmp_
         ("APEX_MAX_PROMPT_BYTES", "1", "max_prompt_bytes", 1),
         ("APEX_LOAD_TIMEOUT_S", "1", "load_timeout_s", 1),
         ("APEX_ABSENT_S", "1", "absent_s", 1),
+        ("APEX_USAGE_RETENTION_S", "63072000", "usage_retention_s", 2 * 365 * 86_400),
     ],
 )
 def test_a_variable_sets_its_field(variable: str, value: str, field: str, expected: object) -> None:
@@ -208,26 +211,62 @@ def test_an_unknown_instance_is_named_beside_the_known_ones() -> None:
 
 def test_a_limit_is_its_own_or_that_of_every_other(tmp_path: Path) -> None:
     settings = load_settings(
-        env=in_file(tmp_path, '[budgets.tenant.acme]\ntokens = 5\n[budgets.tenant."*"]\ntokens = 0')
+        env=in_file(tmp_path, '[budgets.tenant]\nacme.tokens = 5\n"*".tokens_per_day = 7\n')
     )
-    assert settings.limit("tenant", "acme") == 5
-    assert settings.limit("tenant", "other") == 0
-    assert settings.limit("session", "acme", "agent", "s") is None
+    assert settings.budget("tenant", "acme") == BudgetSpec(tokens=5)
+    assert settings.budget("tenant", "other") == BudgetSpec(tokens_per_day=7)
+    assert settings.budget("session", "s") is None
 
 
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        ("[budgets.tenant.a]\ntokens_per_day = 5", "tokens_per_day: windows are not supported yet"),
+        (
+            "[budgets.tenant.a]\ntokens_per_week = 5",
+            "unknown limit 'tokens_per_week'; did you mean 'tokens_per_day'? There are tokens, ",
+        ),
         ("[budgets.tenat.a]\ntokens = 5", "unknown scope 'tenat'; did you mean 'tenant'?"),
-        ("[budgets.tenant.a]\ntoken = 5", "unknown key 'token'; did you mean 'tokens'?"),
-        ("[budgets.tenant.a]", "tenant.a.tokens of budgets in"),
-        ("[budgets.tenant.a]\ntokens = -1", "greater than or equal to 0, not '-1'"),
+        ("[budgets.tenant.a]\ntoken = 5", "unknown limit 'token'; did you mean 'tokens'?"),
+        ("[budgets.tenant.a]", "tenant.a of budgets in "),
+        ("[budgets.tenant.a]", "it gives no limit, such as `tokens_per_day = 100_000`."),
+        ("[budgets.tenant.a]\ntokens = 0", "must be greater than or equal to 1, not '0'"),
+        ("[budgets.tenant.a]\ntokens = -1", "must be greater than or equal to 1, not '-1'"),
+        ("[budgets.tenant.a]\ntokens_per_hour = nan", "must be a valid integer, not 'nan'"),
+        ("[budgets.tenant.a]\ntokens_per_hour = 1.5", "must be a valid integer, not '1.5'"),
+        ("[budgets.tenant.a]\ntokens = 9007199254740992", "less than or equal to 9007199254740991"),
         ("[budgets.tenant.a]\ntokens = true", "tenant.a.tokens of budgets in"),
+        ("[budgets.role.Boss]\ntokens = 5", "unknown role 'Boss'; the roles are Planner, Coder, "),
+        ("[budgets.role]\nCoder.tokens = 5\ncoder.tokens = 6", "two tables are of the same role"),
         ("budgets = 5", "takes tables by scope and id"),
     ],
 )
 def test_a_budget_that_cannot_be_held_is_refused(tmp_path: Path, table: str, expected: str) -> None:
+    assert expected in complaint(in_file(tmp_path, table))
+
+
+# --- prices ---
+
+
+def test_a_price_is_what_was_written_and_not_the_nearest_float(tmp_path: Path) -> None:
+    table = '[prices."org/model"]\nprompt = 0.1\ncompletion = "0.30"\ncurrency = "EUR"'
+    prices = load_settings(env=in_file(tmp_path, table)).prices
+    assert prices == {
+        "org/model": Price(prompt=Decimal("0.1"), completion=Decimal("0.3"), currency="EUR")
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("[prices.m]\nprompt = -1\ncompletion = 1", "must be greater than or equal to 0, not '-1'"),
+        ("[prices.m]\nprompt = nan\ncompletion = 1", "must be a finite number, not 'nan'"),
+        ("[prices.m]\nprompt = 1", "m.completion of prices in"),
+        ("[prices.m]\nprompts = 1", "unknown key 'prompts'; did you mean 'prompt'?"),
+        ("[prices.m]\nprompt = 1\ncompletion = true", "m.completion of prices in"),
+        ("prices = 5", "takes tables by model"),
+    ],
+)
+def test_a_price_that_cannot_be_used_is_refused(tmp_path: Path, table: str, expected: str) -> None:
     assert expected in complaint(in_file(tmp_path, table))
 
 
@@ -323,6 +362,8 @@ def test_secrets_are_never_shown() -> None:
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True).filter(
     lambda name: not name.startswith("unacked")
 )
+amounts = st.decimals(0, 1000, places=4)
+tokens = st.integers(1, 2**53 - 1)
 words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 specs = st.builds(
     InstanceSpec,
@@ -352,8 +393,11 @@ specs = st.builds(
             "lease_s": st.floats(0.001, 100),
             "mock_directives": st.booleans(),
             "budgets": st.dictionaries(
-                st.sampled_from(["tenant", "agent", "role", "session", "episode"]),
-                st.dictionaries(words, st.builds(BudgetSpec, tokens=st.integers(0, 2**53 - 1))),
+                st.sampled_from(["tenant", "agent", "session", "episode"]),
+                st.dictionaries(words, st.builds(BudgetSpec, tokens=tokens, tokens_per_day=tokens)),
+            ),
+            "prices": st.dictionaries(
+                words, st.builds(Price, prompt=amounts, completion=amounts, currency=words)
             ),
         },
     )
@@ -405,5 +449,7 @@ def test_what_the_page_shows_as_a_file_loads(tmp_path: Path) -> None:
     blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     settings = load_settings(env=in_file(tmp_path, "\n".join(blocks)))
     assert settings.instance("inst0").slots == 16
-    assert settings.limit("tenant", "acme") == 2_000_000
-    assert settings.limit("agent", "anyone") == 50_000
+    assert settings.budget("tenant", "acme") == BudgetSpec(
+        tokens_per_month=40_000_000, tokens_per_day=2_000_000
+    )
+    assert settings.budget("agent", "anyone") == BudgetSpec(tokens=50_000)
