@@ -611,7 +611,7 @@ def test_a_prompt_that_no_budget_covers_is_denied_before_a_token_is_made(scene: 
     outcome, why = scene.run(job, backend)
 
     assert outcome is Outcome.FAILED
-    assert "Budget of episode:e exceeded: 1001 tokens requested" in why
+    assert "episode:e has used 0 and holds 0 of 1,000 tokens; 1,001 more do not fit." in why
     assert backend.runs == []
     assert scene.charged == (0, 0)
 
