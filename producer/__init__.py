@@ -1,32 +1,43 @@
-"""What callers use: clients, jobs, priorities and the errors they meet."""
+"""What callers use: clients, jobs, priorities and the errors they meet.
 
-from ledger.errors import (
-    ApexError,
-    BackendError,
-    BudgetExceeded,
-    ContextTooLong,
-    CorruptEntry,
-    DeadlineExceeded,
-    EpisodeOver,
-    IdempotencyConflict,
-    InvalidRequest,
-    InvalidSetting,
-    JobCancelled,
-    JobDead,
-    JobExpired,
-    JobFailed,
-    JobNotFound,
-    NoInstance,
-    QueueFull,
-    RedisUnavailable,
-    ResultTimeout,
-    UnknownModel,
-)
-from ledger.priority import Priority
-from ledger.settings import Settings, load_settings
-from producer.aio import AsyncJob, AsyncLLMClient, PortableLLMClient
-from producer.client import Episode, LLMClient
-from producer.job import Job
+Each name is imported when it is first used: the command line and the processes of a stack begin
+without what they do not need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from budgets.stages import TokenBudgetManager
+    from ledger.errors import (
+        ApexError,
+        BackendError,
+        BudgetExceeded,
+        ContextTooLong,
+        CorruptEntry,
+        DeadlineExceeded,
+        EpisodeOver,
+        IdempotencyConflict,
+        InvalidRequest,
+        InvalidSetting,
+        JobCancelled,
+        JobDead,
+        JobExpired,
+        JobFailed,
+        JobNotFound,
+        NoInstance,
+        QueueFull,
+        RedisUnavailable,
+        ResultTimeout,
+        UnknownModel,
+    )
+    from ledger.priority import Priority
+    from ledger.settings import Settings, load_settings
+    from ledger.status import JobStatus
+    from producer.aio import AsyncJob, AsyncLLMClient, PortableLLMClient
+    from producer.client import Episode, LLMClient
+    from producer.job import Job
+    from producer.manager import MultiInstanceLLMManager
 
 __all__ = [
     "ApexError",
@@ -48,7 +59,9 @@ __all__ = [
     "JobExpired",
     "JobFailed",
     "JobNotFound",
+    "JobStatus",
     "LLMClient",
+    "MultiInstanceLLMManager",
     "NoInstance",
     "PortableLLMClient",
     "Priority",
@@ -56,6 +69,35 @@ __all__ = [
     "RedisUnavailable",
     "ResultTimeout",
     "Settings",
+    "TokenBudgetManager",
     "UnknownModel",
     "load_settings",
 ]
+
+# The module of a name; of all others it is ledger.errors.
+_HOMES = {
+    "AsyncJob": "producer.aio",
+    "AsyncLLMClient": "producer.aio",
+    "Episode": "producer.client",
+    "Job": "producer.job",
+    "JobStatus": "ledger.status",
+    "LLMClient": "producer.client",
+    "MultiInstanceLLMManager": "producer.manager",
+    "PortableLLMClient": "producer.aio",
+    "Priority": "ledger.priority",
+    "Settings": "ledger.settings",
+    "TokenBudgetManager": "budgets.stages",
+    "load_settings": "ledger.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, "ledger.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

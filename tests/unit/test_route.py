@@ -80,3 +80,20 @@ def test_without_a_live_instance_the_sentence_says_how_to_start_one(
 ) -> None:
     with pytest.raises(NoInstance, match="start one with"):
         choose(known, "a", model, ABSENT_S)
+
+
+def test_a_job_for_one_instance_goes_there_and_nowhere_else() -> None:
+    chosen = {choose(FIVE, agent, None, ABSENT_S, "inst3") for agent in ("Planner", "a1", "a2")}
+    assert chosen == {"inst3"}
+
+
+def test_a_job_for_an_instance_that_cannot_take_it_is_refused() -> None:
+    mixed = registry(entry("inst0", model="small"), entry("inst1", absent_s=60))
+    with pytest.raises(NoInstance, match=r"no instance 'inst9'; registered: inst0, inst1;"):
+        choose(mixed, "a", None, ABSENT_S, "inst9")
+    with pytest.raises(UnknownModel, match="big"):
+        choose(mixed, "a", "big", ABSENT_S, "inst0")
+    with pytest.raises(NoInstance, match="inst1 is absent: start it"):
+        choose(mixed, "a", None, ABSENT_S, "inst1")
+    with pytest.raises(NoInstance, match="No live instance"):
+        choose(registry(), "a", None, ABSENT_S, "inst1")
