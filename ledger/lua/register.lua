@@ -9,7 +9,8 @@
 local now = now_ms()
 local e = redis.call('HMGET', KEYS[1], 'owner', 'node', 'pid', 'state')
 local seen = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[1]) or 0)
-if e[1] and e[1] ~= ARGV[2] and e[1] ~= ARGV[9] and e[4] ~= 'stopped'
+local over = e[4] == 'stopped' or e[4] == 'failed'
+if e[1] and e[1] ~= ARGV[2] and e[1] ~= ARGV[9] and not over
     and now - seen < tonumber(ARGV[8]) then
   return { 'taken', e[1], e[2], tonumber(e[3]), now - seen }
 end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Sequence
 
@@ -48,6 +49,9 @@ async def _keep(child: Child) -> None:
     restarts = Restarts()
     while True:
         code = await child.wait()
+        if code == os.EX_CONFIG:  # what a worker ends with whose model cannot be loaded
+            log.error("%s is not started again; its log says why", child.name)
+            return
         pause_s = restarts.after_death(asyncio.get_running_loop().time())
         if pause_s is None:
             log.error(

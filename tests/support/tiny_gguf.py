@@ -42,6 +42,7 @@ def write(
     arch: str = "llama",
     seed: int = 7,
     ends: bool = False,
+    kills: bool = False,
 ) -> Path:
     """Writes the model to ``path`` and returns that.
 
@@ -51,6 +52,7 @@ def write(
         arch: what kind of model the file says it is.
         seed: of the weights.
         ends: some answers end by themselves: :data:`SHORT` soon, :data:`LONG` not so soon.
+        kills: llama.cpp ends the process that reads with it, as it does with some damaged files.
     """
     writer = gguf.GGUFWriter(path, arch)
     writer.add_name("tiny random llama")
@@ -61,7 +63,7 @@ def write(
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_rope_dimension_count(HEAD)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_rms_eps(-1.0 if kills else 1e-5)
     texts, types = _vocabulary()
     writer.add_vocab_size(len(texts))
     writer.add_tokenizer_model("llama")

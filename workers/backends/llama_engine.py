@@ -8,6 +8,7 @@ model's chat template on its own.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -71,6 +72,8 @@ class Engine:
         self.read_tokens = 0
         self._model = self._ctx = None
         self._log = LlamaLog(verbose=verbose)
+        # Where it must end the process, it would have a debugger print all values to the log.
+        os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         lib.llama_backend_init()
         model_params = lib.llama_model_default_params()
         model_params.n_gpu_layers = ALL_LAYERS if n_gpu_layers < 0 else n_gpu_layers
