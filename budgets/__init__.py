@@ -1,7 +1,7 @@
 """What a job may cost."""
 
 from budgets.estimate import hold_for, prompt_tokens_bound
-from budgets.levels import episode_level, levels_of, tenant_level
+from budgets.levels import episode_level, level_named, levels_of, tenant_level
 from budgets.low import LOW_AT, is_low
 from budgets.stages import Allowance, TokenBudgetManager
 
@@ -12,6 +12,7 @@ __all__ = [
     "episode_level",
     "hold_for",
     "is_low",
+    "level_named",
     "levels_of",
     "prompt_tokens_bound",
     "tenant_level",

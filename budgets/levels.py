@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ledger.budget_spec import refuse_unknown_scope, require_role
 from ledger.levels import Level
 from ledger.roles import role_of
 from ledger.settings import Settings
@@ -65,3 +66,30 @@ def episode_level(tenant: str, episode_id: str, settings: Settings) -> Level:
     """The budget of one episode of a tenant."""
     spec = settings.budget("episode", episode_id)
     return Level("episode", (tenant, episode_id), spec, settings.session_retention_s)
+
+
+def level_named(
+    tenant: str, scope: str, own_id: str, agent_id: str | None, settings: Settings
+) -> Level:
+    """The level of a scope and an id, as people name it; ``agent_id``: whose session it is.
+
+    Raises:
+        ValueError: there is no such scope or role, or a session has no agent; one sentence.
+    """
+    refuse_unknown_scope(scope)
+    if (agent_id is not None) != (scope == "session"):
+        raise ValueError(
+            "a session belongs to an agent: say which one by agent_id"
+            if scope == "session"
+            else f"agent_id is for sessions; leave it out for the {scope} {own_id!r}"
+        )
+    match scope:
+        case "tenant":
+            return tenant_level(own_id, settings)
+        case "agent":
+            return agent_level(tenant, own_id, settings)
+        case "role":
+            return role_level(tenant, require_role(own_id), settings)
+        case "session":
+            return session_level(tenant, agent_id or "", own_id, settings)
+    return episode_level(tenant, own_id, settings)

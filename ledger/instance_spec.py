@@ -82,6 +82,11 @@ class InstanceSpec(BaseModel):
         options = own.get("options", {})
         return {**own, "options": {**options, **rest} if isinstance(options, dict) else options}
 
+    @property
+    def served_model(self) -> str:
+        """The model's name for routing and reports; the backend's where it has none."""
+        return self.model or self.backend
+
     def stubbed(self) -> InstanceSpec:
         """This instance with the mock backend, which has none of the other's options."""
         if self.backend == "mock":

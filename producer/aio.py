@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
+from datetime import date
 from typing import Any, Self
 
 from ledger import keys, status, stream
+from ledger.accounts import Account
 from ledger.errors import ApexError, JobNotFound
 from ledger.levels import Level
 from ledger.messages import Event, Result, State
@@ -14,6 +16,8 @@ from ledger.redis_client import AsyncLedger
 from ledger.settings import Settings, load_settings
 from ledger.status import JobStatus
 from ledger.steps import drive_async
+from ledger.usage import Spent
+from producer.accounting import Accounting
 from producer.arguments import CURSOR, IDENTIFIER, check
 from producer.bulk import pipelines, refusals
 from producer.operations import Operations, stats_of
@@ -91,6 +95,7 @@ class AsyncLLMClient:
         self.settings = settings or load_settings()
         self._ledger = AsyncLedger(self.settings.redis_url)
         self._operations = Operations(self.settings, tenant)
+        self._accounting = Accounting(self.settings, tenant)
 
     async def submit(self, prompt: str | None = None, **options: Any) -> AsyncJob:
         """As :meth:`producer.client.LLMClient.submit`."""
@@ -141,6 +146,30 @@ class AsyncLLMClient:
     def session(self, agent_id: str, session_id: str) -> AsyncSession:
         """As :meth:`producer.client.LLMClient.session`; nothing is awaited here."""
         return AsyncSession(agent_id, session_id, self._ledger, self._operations)
+
+    async def set_budget(
+        self, scope: str, own_id: str, *, agent_id: str | None = None, **limits: int | None
+    ) -> Account:
+        """As :meth:`producer.client.LLMClient.set_budget`."""
+        level = self._accounting.level(scope, own_id, agent_id)
+        return await drive_async(self._ledger, self._accounting.set(level, limits))
+
+    async def reset_budget(
+        self, scope: str, own_id: str, *, agent_id: str | None = None
+    ) -> Account:
+        """As :meth:`producer.client.LLMClient.reset_budget`."""
+        level = self._accounting.level(scope, own_id, agent_id)
+        return await drive_async(self._ledger, self._accounting.reset(level))
+
+    async def show_budget(self, scope: str, own_id: str, *, agent_id: str | None = None) -> Account:
+        """As :meth:`producer.client.LLMClient.show_budget`."""
+        level = self._accounting.level(scope, own_id, agent_id)
+        return await drive_async(self._ledger, self._accounting.show(level))
+
+    async def usage(self, *, since: date | None = None) -> list[Spent]:
+        """As :meth:`producer.client.LLMClient.usage`."""
+        steps = self._accounting.usage(self._accounting.tenant, since)
+        return await drive_async(self._ledger, steps)
 
     async def get_stats(self) -> dict[str, Any]:
         """As :meth:`producer.client.LLMClient.get_stats`."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
+from ledger.accounts import Account
 from ledger.errors import ApexError
 from ledger.levels import Level
 from ledger.messages import Event, Result
 from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from ledger.steps import drive
+from ledger.usage import Spent
+from producer.accounting import Accounting
 from producer.bulk import pipelines, refusals
 from producer.job import Job
 from producer.operations import Operations, stats_of
@@ -31,6 +35,7 @@ class LLMClient:
         self.settings = settings or load_settings()
         self._ledger = Ledger(self.settings.redis_url)
         self._operations = Operations(self.settings, tenant)
+        self._accounting = Accounting(self.settings, tenant)
 
     def submit(self, prompt: str | None = None, **options: Any) -> Job:
         """Enqueues one request and returns at once.
@@ -108,6 +113,42 @@ class LLMClient:
             InvalidRequest
         """
         return Session(agent_id, session_id, self._ledger, self._operations)
+
+    def set_budget(
+        self, scope: str, own_id: str, *, agent_id: str | None = None, **limits: int | None
+    ) -> Account:
+        """Sets limits of tokens that count from now on, before those of the settings.
+
+        Args:
+            scope: ``tenant``, ``agent``, ``role``, ``session`` or ``episode``.
+            own_id: of the tenant, agent, and so on; agents, roles, sessions and episodes are those
+                of this client's tenant.
+            agent_id: whose session it is.
+            limits: ``tokens`` (a total), ``tokens_per_hour``, ``tokens_per_day``,
+                ``tokens_per_month`` (windows of UTC). What is left out stays as it is.
+
+        Returns:
+            The level as it is then.
+
+        Raises:
+            InvalidRequest, RedisUnavailable
+        """
+        level = self._accounting.level(scope, own_id, agent_id)
+        return drive(self._ledger, self._accounting.set(level, limits))
+
+    def reset_budget(self, scope: str, own_id: str, *, agent_id: str | None = None) -> Account:
+        """Takes back the limits that were set: those of the settings count again."""
+        level = self._accounting.level(scope, own_id, agent_id)
+        return drive(self._ledger, self._accounting.reset(level))
+
+    def show_budget(self, scope: str, own_id: str, *, agent_id: str | None = None) -> Account:
+        """Limits and tokens as they are: ``.limit .used .held .windows``."""
+        level = self._accounting.level(scope, own_id, agent_id)
+        return drive(self._ledger, self._accounting.show(level))
+
+    def usage(self, *, since: date | None = None) -> list[Spent]:
+        """What the tenant spent since a day (UTC), by day, agent and model."""
+        return drive(self._ledger, self._accounting.usage(self._accounting.tenant, since))
 
     def get_stats(self) -> dict[str, Any]:
         """The tenant's ``tokens_used``, ``tokens_held`` and ``budget`` (None: no limit)."""

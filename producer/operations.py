@@ -143,8 +143,12 @@ class Operations:
                 error=to_record(JobCancelled(job_id=job_id)),
             )
             levels = budgets.levels_of(entry.facts, self.settings)
-            retention_ms = int(self.settings.retention_s * 1000)
-            answer: str = yield jobs.cancel(result, levels=levels, retention_ms=retention_ms)
+            answer: str = yield jobs.cancel(
+                result,
+                levels=levels,
+                retention_ms=int(self.settings.retention_s * 1000),
+                usage_ms=int(self.settings.usage_retention_s * 1000),
+            )
             if answer != "moved":
                 return answer
 

@@ -82,5 +82,6 @@ class Runner:
             instance=self._place.spec.name,
             error=to_record(error),
         )
-        persist(self.ledger, jobs.finish(result, fence=claim.fence, levels=levels))
+        model = self._place.spec.served_model
+        persist(self.ledger, jobs.finish(result, fence=claim.fence, levels=levels, model=model))
         return Outcome.FAILED, error.message

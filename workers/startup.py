@@ -106,7 +106,7 @@ def _register(app: Any, context: WorkerContext, node: str) -> None:
     descriptor = Descriptor(
         name=spec.name,
         backend=spec.backend,
-        model=spec.model or spec.backend,
+        model=spec.served_model,
         slots=spec.slots,
         roles=spec.roles,
         weight=spec.weight,
