@@ -9,6 +9,7 @@ from ledger import keys
 from ledger.errors import CorruptEntry, JobNotFound
 from ledger.limits import Limits
 from ledger.messages import Result, State
+from ledger.queue_place import Queue
 from ledger.scripts import Call
 
 
@@ -50,8 +51,9 @@ class JobEntry:
 class JobStatus:
     """Where a job stands.
 
-    ``position``: jobs before it on its instance, None once it runs. ``eta_s``: seconds until it
-    starts, from the average run of that instance; None if nothing is known. ``why``: one sentence.
+    ``position``: jobs before it on its instance, those that run included; None once it runs.
+    ``eta_s``: seconds until it starts, from the average run of that instance; None if nothing is
+    known. ``why``: what it waits for, or what it ended with.
     """
 
     job_id: str
@@ -134,37 +136,36 @@ def job_status(job_id: str, instance: str) -> Call[JobStatus]:
     """
 
     def read(reply: list[Any]) -> JobStatus:
-        flat, position, run_ms, instance_state, silent_ms = reply
+        flat, record, *place = reply
         if not flat:
             raise JobNotFound(job_id=job_id)
         facts = facts_of(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), 0)
         if facts.state is not State.QUEUED:
-            where = f" on {instance}" if facts.state is State.RUNNING else ""
-            return JobStatus(job_id, facts.state, instance, None, None, f"{facts.state}{where}")
-        eta_s = round(position * run_ms / 1000, 1) if run_ms else None
-        why = _why_waiting(instance, position, instance_state, silent_ms)
-        return JobStatus(job_id, facts.state, instance, position, eta_s, why)
+            why = _how_it_is(facts, read_result(job_id, record))
+            return JobStatus(job_id, facts.state, instance, None, None, why)
+        queue = Queue(instance, *place)
+        return JobStatus(job_id, facts.state, instance, queue.position, queue.eta_s, queue.why)
 
     return Call(
         "status",
         [
             keys.job(job_id),
+            keys.result(job_id),
             keys.entry(instance),
             keys.waiting(instance),
             keys.woken(instance),
             keys.running(instance),
             keys.SEEN,
+            keys.queue(instance),
         ],
         [job_id, instance],
         read,
     )
 
 
-def _why_waiting(instance: str, position: int, instance_state: str, silent_ms: int) -> str:
-    if instance_state != "ready":
-        return f"{instance} is {instance_state or 'not registered'}"
-    if silent_ms > 10_000:
-        return f"{instance} was last heard {silent_ms // 1000} s ago"
-    if position:
-        return f"behind {position} jobs on {instance}"
-    return f"next on {instance}"
+def _how_it_is(facts: JobFacts, result: Result | None) -> str:
+    if result is None:
+        return f"{facts.state} on {facts.instance}"
+    if result.error is not None:
+        return str(result.error.get("message", facts.state))
+    return f"{facts.state} on {facts.instance} ({result.finish_reason})"

@@ -1,0 +1,63 @@
+"""A waiting job's place before its instance, in words that people can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ledger.priority import Priority
+
+QUIET_MS = 10_000  # a worker beats far more often; one that is silent for so long is in trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What stands before a job on ``instance``.
+
+    ``ahead``: jobs of each band, URGENT first, that are served earlier. ``running``: jobs that run.
+    ``run_ms``: the average run, 0 if none is known. ``state``, ``reason``: the instance's own,
+    empty if it never registered. ``silent_ms``: since it was heard; -1: never.
+    """
+
+    instance: str
+    ahead: Sequence[int]
+    running: int
+    run_ms: int
+    slots: int
+    state: str
+    reason: str
+    silent_ms: int
+
+    @property
+    def position(self) -> int:
+        """Jobs before it, those that run included."""
+        return sum(self.ahead) + self.running
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until it starts, or None."""
+        if not self.run_ms or self._trouble():
+            return None
+        return round(self.position * self.run_ms / 1000 / self.slots, 1)
+
+    @property
+    def why(self) -> str:
+        """What it waits for."""
+        return self._trouble() or self._behind() or f"next on {self.instance}"
+
+    def _trouble(self) -> str:
+        """Why the instance takes no jobs now; empty if it does."""
+        if self.state not in ("ready", ""):
+            return f"{self.instance} is {self.state}" + (f" ({self.reason})" if self.reason else "")
+        if not self.state or self.silent_ms < 0:
+            return f"{self.instance} is not registered"
+        if self.silent_ms > QUIET_MS:
+            return f"{self.instance} has not been heard for {self.silent_ms // 1000} s"
+        return ""
+
+    def _behind(self) -> str:
+        bands = zip(self.ahead, sorted(Priority), strict=True)
+        parts = [f"{count:,} {band.name}" for count, band in bands if count]
+        if self.running >= self.slots:
+            parts.append(f"{self.running:,} running")
+        return f"behind {', '.join(parts)} on {self.instance}" if parts else ""
