@@ -22,7 +22,7 @@ BY: dict[str, Callable[[Spent], tuple[str, ...]]] = {
 class Line:
     """One line of a report.
 
-    ``cost``: money by currency, of the models that have a price; ``unpriced``: tokens of the others.
+    ``cost``: money by currency, of models that have a price; ``unpriced``: tokens of the others.
     """
 
     name: tuple[str, ...]

@@ -15,12 +15,16 @@ from ledger.windows import WINDOWS, Window
 
 @dataclass(frozen=True, slots=True)
 class WindowAccount:
-    """Tokens used in the present window; ``resets_at`` is when it ends (UTC, ISO 8601)."""
+    """Tokens used in the present window; ``resets_at`` is when it ends (UTC, ISO 8601).
+
+    ``was_set``: the limit was set in Redis; otherwise it is the settings'.
+    """
 
     window: Window
     used: int
     limit: int
     resets_at: str
+    was_set: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,14 @@ class Account:
     """Tokens of a budget level; ``limit`` is None where there is none.
 
     ``windows`` are those that have a limit, the longest first; what is held counts in each.
-    ``was_set``: at least one limit was set in Redis, the others are the settings'.
+    ``was_set``: that limit was set in Redis; otherwise it is the settings'.
     """
 
     used: int
     held: int
     limit: int | None
-    windows: tuple[WindowAccount, ...] = ()
     was_set: bool = False
+    windows: tuple[WindowAccount, ...] = ()
 
 
 def read_accounts(levels: Sequence[Level]) -> Call[list[Account]]:
@@ -52,17 +56,16 @@ def _account_of(level: Level, row: list[str | None], now_ms: int) -> Account:
     used, held, total, *rest = (None if value is None else int(value) for value in row)
     defaults = level.default.limits if level.default else (None,) * (1 + len(WINDOWS))
     found = []
-    was_set = total is not None
     for number, window in enumerate(WINDOWS):
-        limit, spent, at = rest[3 * number : 3 * number + 3]
-        was_set = was_set or limit is not None
-        limit = defaults[number + 1] if limit is None else limit
+        own, spent, at = rest[3 * number : 3 * number + 3]
+        limit = defaults[number + 1] if own is None else own
         if limit is not None:
-            spent = spent or 0 if at == windows.index(window, now_ms) else 0
-            resets_at = windows.next_turn(window, now_ms).isoformat()
-            found.append(WindowAccount(window, spent, limit, resets_at))
+            if spent is None or at != windows.index(window, now_ms):
+                spent = 0
+            turn = windows.next_turn(window, now_ms).isoformat()
+            found.append(WindowAccount(window, spent, limit, turn, own is not None))
     limit = defaults[0] if total is None else total
-    return Account(used or 0, held or 0, limit, tuple(found), was_set)
+    return Account(used or 0, held or 0, limit, total is not None, tuple(found))
 
 
 def set_budget(level: Level, spec: BudgetSpec) -> Call[None]:

@@ -17,6 +17,8 @@ COMMANDS = {
     "worker": "Run the worker of one instance.",
     "ask": "Ask an agent and stream its answer.",
     "status": "Show the instances and tokens, or where a job stands.",
+    "budget": "Show, set or take back limits of tokens.",
+    "usage": "Show what was spent, in tokens and money.",
     "doctor": "Check this machine, Redis and the instances.",
 }
 
