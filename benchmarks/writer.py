@@ -16,6 +16,7 @@ from ledger.messages import Event, Request
 from ledger.redis_client import Ledger
 from ledger.settings import load_settings
 from workers.backends import Abilities, Piece, Run
+from workers.backends.base import Say, unsaid
 from workers.runner import Runner
 
 BEFORE_FIRST_S = 0.1  # the reader has subscribed by then
@@ -38,7 +39,7 @@ class StampBackend:
     def __init__(self, count: int, rate: float) -> None:
         self._count, self._rate = count, rate
 
-    def load(self) -> None:
+    def load(self, say: Say = unsaid) -> None:
         """Nothing to load."""
 
     def stream(self, run: Run) -> Iterator[Piece]:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from billiard import pool as billiard_pool
@@ -142,9 +143,15 @@ def _load(context: WorkerContext, node: str) -> None:
         context.spec = context.settings.instance(node.partition("@")[0])
         context.owner = str(ledger.redis.hget(keys.entry(context.spec.name), "owner"))
     spec = context.spec
+
+    def say(what: str) -> None:
+        log.info("%s: %s", spec.name, what)
+        with suppress(ApexError):  # the work goes on, whether it can be watched or not
+            ledger.run(instances.set_state(spec.name, context.owner, "starting", what))
+
     try:
         backend = backends.create(spec, context.settings)
-        backend.load()
+        backend.load(say)
         _warm_up(backend)
     except Exception as error:  # noqa: BLE001  whatever a model's library raises
         why = error.message if isinstance(error, ApexError) else f"{type(error).__name__}: {error}"

@@ -17,13 +17,16 @@ LOOK_S = 0.2
 
 
 class Watch:
-    """A line for each instance that becomes ready, for the length of a block."""
+    """A line for each instance that becomes ready, and for what takes it long, for the length of a
+    block.
+    """
 
     def __init__(self, url: str, settings: Settings, *, quiet: bool) -> None:
         """``url`` need not answer yet. A ``quiet`` watch does nothing."""
         self._specs = {spec.name: spec for spec in settings.instances}
         self._url, self._quiet = url, quiet
         self._shown: set[str] = set()
+        self._doing: dict[str, str] = {}  # what those say that are not ready yet
         self._stop = threading.Event()
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
@@ -42,9 +45,12 @@ class Watch:
                 facts = ledger.run(read_entries(list(self._specs)))
             except RedisUnavailable:  # it is being started
                 continue
-            for one in facts:
-                if one.state == "ready" and self._is_new(one):
+            for one in filter(self._is_new, facts):
+                if one.state == "ready":
                     self._show(one.name)
+                elif one.state == "starting" and one.why != self._doing.get(one.name, ""):
+                    self._doing[one.name] = one.why
+                    say(f"{one.name}: {one.why}")
         ledger.close()
 
     def _is_new(self, one: InstanceFacts) -> bool:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("llama_cpp")
-pytest.importorskip("gguf")
 
 import llama_cpp
 

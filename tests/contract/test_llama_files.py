@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("llama_cpp")
-pytest.importorskip("gguf")
 
 from budgets import gguf, machine
 from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSetting
@@ -17,6 +19,7 @@ from ledger.settings import load_settings
 from tests.support import tiny_gguf
 from tests.support.sentences import is_one_sentence
 from workers.backends import create, llama_memory, llama_source
+from workers.backends.base import Say, unsaid
 
 
 @pytest.fixture
@@ -24,12 +27,12 @@ def model(tmp_path: Path) -> Path:
     return tiny_gguf.write(tmp_path / "tiny.gguf")
 
 
-def load(path: Path | str) -> None:
+def load(path: Path | str, say: Say = unsaid) -> None:
     """Loads it as a worker does."""
     table = {"name": "inst0", "backend": "llama_cpp", "model": str(path)}
     settings = load_settings(env={}, instances=[table])
     backend = create(settings.instances[0], settings)
-    backend.load()
+    backend.load(say)
     backend.close()
 
 
@@ -167,12 +170,26 @@ def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, model: Pa
         load(model)
 
 
+Move = Callable[[str], None]
+
+
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def move_hub(monkeypatch: pytest.MonkeyPatch) -> Move:
+    """``move_hub(url)``: where the hub's client looks for the hub."""
+
+    def move(url: str) -> None:
+        template = url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+    return move
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move_hub: Move) -> Path:
     """A cache of the hub's client, with nothing in it and no network behind it."""
-    pytest.importorskip("huggingface_hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    move_hub("http://127.0.0.1:9")
     return tmp_path / "hub"
 
 
@@ -187,6 +204,60 @@ def test_a_file_of_the_hub_that_is_in_the_local_cache_needs_no_network(
     model.rename(snapshot / "tiny.gguf")
 
     load("hf:org/tiny:tiny.gguf")
+
+
+@pytest.fixture
+def online(hub: Path, model: Path, move_hub: Move) -> Iterator[None]:
+    """A hub with one file on it: ``hf:org/tiny:tiny.gguf``."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(b"")
+
+        def do_GET(self) -> None:
+            self.answer(model.read_bytes())
+
+        def answer(self, body: bytes) -> None:
+            found = self.path == "/org/tiny/resolve/main/tiny.gguf"
+            self.send_response(200 if found else 404)
+            self.send_header("ETag", '"abc"')
+            self.send_header("X-Repo-Commit", "abc")
+            self.send_header("Content-Length", str(model.stat().st_size if found else 0))
+            self.end_headers()
+            if found:
+                self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            """The tests' output stays clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        move_hub(f"http://127.0.0.1:{server.server_port}")
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("online")
+def test_a_file_of_the_hub_is_downloaded_once_and_says_how_far_it_is(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said: list[str] = []
+
+    load("hf:org/tiny:tiny.gguf", said.append)
+
+    assert said[0] == "downloading tiny.gguf"
+    assert said[-1] == "downloading tiny.gguf: 100 % of 0.00 GB"
+    assert capfd.readouterr() == ("", "")
+    said.clear()
+    load("hf:org/tiny:tiny.gguf", said.append)
+    assert said == []
+
+
+@pytest.mark.usefixtures("online")
+def test_a_file_that_the_hub_does_not_have_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    said = refusal("hf:org/tiny:other.gguf", BackendError, capfd)
+
+    assert "other.gguf of org/tiny is not in the local cache and could not be downloaded" in said
 
 
 def test_without_a_network_a_download_fails_fast(

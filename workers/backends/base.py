@@ -7,13 +7,19 @@ Celery nor Redis. Third parties add one through the entry point group ``apexq.ba
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ledger.messages import Request, TokenLogprob
 
+Say = Callable[[str], None]
+
 WARM_UP = Request(prompt="test", agent_id="warm-up", max_tokens=1)
+
+
+def unsaid(what: str) -> None:
+    """A :data:`Say` that nobody hears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,10 @@ class Backend(Protocol):
         """What it can do; constant after :meth:`load`."""
         ...
 
-    def load(self) -> None:
-        """Makes the model ready to answer; called once, in the process that will run it."""
+    def load(self, say: Say = unsaid) -> None:
+        """Makes the model ready to answer; called once, in the process that will run it. Where that
+        takes long, ``say`` is told from time to time what is going on, in a few words.
+        """
         ...
 
     def stream(self, run: Run) -> Iterator[Piece]:

@@ -16,7 +16,7 @@ from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
 from workers.backends import llama_memory, llama_options, llama_source
-from workers.backends.base import Abilities, Piece, Run
+from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 
 if TYPE_CHECKING:
     from workers.backends.llama_answer import Counters
@@ -71,7 +71,7 @@ class LlamaCppBackend:
         """Tokens of context that the latest run read, and that it found in the KV cache."""
         return self._loaded.counters
 
-    def load(self) -> None:
+    def load(self, say: Say = unsaid) -> None:
         """Finds or downloads the file, looks whether it fits, loads it, tries its chat template.
 
         Raises:
@@ -79,7 +79,7 @@ class LlamaCppBackend:
                 not fit into memory.
             BackendError: it could not be downloaded or loaded, or its chat template is broken.
         """
-        path = llama_source.fetch(self._source)
+        path = llama_source.fetch(self._source, say)
         header = gguf.read(path)
         wanted = self._settings.ctx_tokens
         self._window = min(wanted, header.trained_ctx or wanted)

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from budgets.gguf_files import named_for, parts_of
-from ledger.errors import BackendError, BackendMissing, InvalidSetting
+from ledger.errors import InvalidSetting
 from ledger.settings import InstanceSpec, Settings
+from workers.backends.base import Say, unsaid
+from workers.backends.llama_download import download
 
 _ON_THE_HUB = re.compile(r"hf:([\w.-]+/[\w.-]+):(.+\.gguf)")
-HUB_TIMEOUT_S = 5.0
 
 
 def source_of(spec: InstanceSpec, settings: Settings) -> str:
@@ -30,7 +31,7 @@ def source_of(spec: InstanceSpec, settings: Settings) -> str:
     )
 
 
-def fetch(source: str) -> Path:
+def fetch(source: str, say: Say = unsaid) -> Path:
     """The file, downloaded if it must be. Of a model in several parts it is the first.
 
     Raises:
@@ -42,7 +43,7 @@ def fetch(source: str) -> Path:
         found = _ON_THE_HUB.fullmatch(source)
         if found is None:
             raise InvalidSetting(f"{source} is not of the form hf:org/repo:file.gguf.")
-        first, *_ = [_download(found[1], name) for name in parts_of(found[2])]
+        first, *_ = [download(found[1], name, say) for name in parts_of(found[2])]
         return first
     path = Path(source).expanduser()
     for part in parts_of(path.name):
@@ -60,26 +61,3 @@ def _check(path: Path) -> None:
         raise InvalidSetting(f"There is no file {path}; check APEX_GGUF_MODEL_PATH.") from None
     except OSError as error:
         raise InvalidSetting(f"{path} cannot be read: {error.strerror}.") from None
-
-
-def _download(repo: str, name: str) -> Path:
-    """From the local cache, which needs no network, or from the hub."""
-    try:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-        from huggingface_hub.errors import LocalEntryNotFoundError
-    except ModuleNotFoundError as error:
-        raise BackendMissing(backend="llama_cpp", extra="llama") from error
-    try:
-        return Path(hf_hub_download(repo, name, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        get_hf_file_metadata(hf_hub_url(repo, name), timeout=HUB_TIMEOUT_S)  # asks once only
-        return Path(hf_hub_download(repo, name))
-    except Exception as error:  # noqa: BLE001  whatever the hub's client raises
-        why = str(error).strip().partition("\n")[0][:200].rstrip(".") or type(error).__name__
-    raise BackendError(
-        f"{name} of {repo} is not in the local cache and could not be downloaded: {why}.",
-        backend="llama_cpp",
-        retriable=False,
-    )

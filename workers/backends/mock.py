@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from ledger.errors import BackendError, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
-from workers.backends.base import Abilities, Piece, Run
+from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 from workers.backends.mock_directives import Directives, parse
 
 _ANSWERS = {
@@ -48,7 +48,7 @@ class MockBackend:
             )
         self._directives = settings.mock_directives
 
-    def load(self) -> None:
+    def load(self, say: Say = unsaid) -> None:
         """Nothing to load."""
 
     def count_tokens(self, request: Request) -> int:
