@@ -16,7 +16,7 @@ INSTANCES = f"{PREFIX}instances"  # hash: name -> descriptor (JSON)
 SEEN = f"{PREFIX}seen"  # zset: name -> last heartbeat, ms
 TENANTS = f"{PREFIX}tenants"  # zset: tenant -> the last day that it spent something
 USAGE = f"{PREFIX}usage:"  # prefix of the hashes of usage; the scripts add day and tenant
-EPISODES = f"{PREFIX}episodes"  # zset: budget level of an open episode -> when it ends at the latest
+EPISODES = f"{PREFIX}episodes"  # zset: open episode's budget level -> its latest end, ms
 HEARTBEAT = f"{PREFIX}heartbeat"  # string: who logs how episodes stand; expires
 ASIDE = f"{PREFIX}aside"  # list: envelopes that no worker can read
 
@@ -81,9 +81,16 @@ def queue(instance: str) -> str:
     return instance
 
 
-def session(tenant: str, agent: str, session_id: str) -> str:
-    """Hash: the turns of a session, by number; ``first``, ``next``, ``bytes``, ``system``."""
-    return ":".join([f"{PREFIX}session", quote(tenant), quote(agent), quote(session_id)])
+def session(*ids: str) -> str:
+    """Hash: the turns of a session of tenant and agent, by number; ``first``, ``next``, ``bytes``,
+    ``system``.
+    """
+    return ":".join([f"{PREFIX}session", *(quote(part) for part in ids)])
+
+
+def note(note_id: str) -> str:
+    """String: whose sessions a process is to forget, as JSON."""
+    return f"{PREFIX}note:{note_id}"
 
 
 @lru_cache(4096)

@@ -8,7 +8,7 @@ import uuid
 from pydantic import ValidationError
 
 from budgets import levels_of
-from ledger import jobs, status
+from ledger import forgetting, jobs, status
 from ledger.clock import Clock, SystemClock
 from ledger.errors import CorruptEntry, to_record
 from ledger.jobs import Claim, Noop
@@ -48,6 +48,8 @@ class Runner:
         Returns the outcome, and for a job that failed the sentence that says why. A wake-up that
         no longer applies is a ``noop``, with the job's state.
         """
+        if forgetting.is_note(job_id):
+            return self._forget(job_id)
         claim = persist(
             self.ledger,
             jobs.claim(
@@ -68,6 +70,15 @@ class Runner:
         except ValidationError:
             return self._end_corrupt(claim)
         return Attempt(self._place, claim, request).run()
+
+    def _forget(self, note_id: str) -> tuple[Outcome, str]:
+        """Has the backend forget what it keeps of sessions that were erased."""
+        call = forgetting.take(note_id, instance=self._place.spec.name)
+        whose = persist(self.ledger, call)
+        if whose is None:
+            return Outcome.NOOP, "gone"
+        self._place.backend.forget(*whose)
+        return Outcome.SUCCEEDED, ""
 
     def _end_corrupt(self, claim: Claim) -> tuple[Outcome, str]:
         """Ends a job whose request cannot be read; the ledger still knows who pays."""

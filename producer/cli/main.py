@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "Show the instances and tokens, or where a job stands.",
     "budget": "Show, set or take back limits of tokens.",
     "usage": "Show what was spent, in tokens and money.",
+    "erase": "Remove what is kept of a tenant or of a session.",
     "doctor": "Check this machine, Redis and the instances.",
 }
 
