@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("llama_cpp")
-pytest.importorskip("gguf")
 
 from ledger.errors import BackendError, InvalidRequest
 from ledger.messages import ChatMessage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def download(repo: str, name: str, say: Say) -> Path:
     )
 
 
-def _meter(name: str, say: Say) -> Callable[..., Any]:
+def _meter(name: str, say: Say) -> type[Any]:
     """A progress bar for the hub's client that speaks instead of drawing."""
     from tqdm import tqdm
 
