@@ -40,7 +40,8 @@ class Accounting:
         try:
             return budgets.level_named(self.tenant, scope, own_id, agent_id, self.settings)
         except ValueError as error:
-            raise InvalidRequest(f"{error}.") from None
+            said = str(error)
+            raise InvalidRequest(said if said.endswith("?") else f"{said}.") from None
 
     def set(self, level: Level, limits: dict[str, Any]) -> Steps[Account]:
         """Sets limits; returns the level as it is then."""
