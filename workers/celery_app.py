@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> ApexCelery:
             **SOCKET,
             "queue_order_strategy": "priority",
             "priority_steps": [0, 3, 6, 9],
-            "visibility_timeout": 7 * 86_400,  # recovery is the ledger's, not the broker's
+            "ack_emulation": False,  # recovery is the ledger's: no books of Celery's own
         },
         redis_socket_timeout=SOCKET["socket_timeout"],
         redis_socket_connect_timeout=SOCKET["socket_connect_timeout"],
