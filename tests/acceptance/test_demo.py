@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from routing import ROLES
+from tests.support import tiny_gguf
 from tests.support.command import APEXQ, DONE_S
 
 GONE_S = 20
@@ -130,6 +131,16 @@ def test_as_json_it_is_one_object(tmp_path: Path) -> None:
     ]
     assert found["budget"]["held"] == 0
     assert found["together_s"] < found["alone_s"]
+
+
+def test_a_gguf_file_is_all_it_needs_to_run_on_a_real_model(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    model = tiny_gguf.write(tmp_path / "tiny.gguf")
+    done = show(tmp_path, APEX_GGUF_MODEL_PATH=str(model))
+    assert (done.code, done.err) == (0, ""), done.out
+    assert "the backend is llama_cpp." in done.out
+    assert "Every check held." in done.out
+    assert {row["answer"] for row in ROW.finditer(done.out)} == {"48"}
 
 
 def test_a_check_that_does_not_hold_is_one_line_and_code_1(tmp_path: Path) -> None:

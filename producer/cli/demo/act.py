@@ -88,10 +88,11 @@ async def _play(
 
 
 async def _answer(episode: AsyncEpisode, agent: Agent, screen: Screen) -> Result:
+    # Greedy, and without a session, whose second turn finds its beginning in the model's cache and
+    # may be rounded otherwise: alone and in company only foreign text can make a difference.
     job = await episode.submit(
         agent.prompt,
         agent_id=agent.name,
-        session_id=agent.session_id,
         max_tokens=MAX_TOKENS,
         temperature=0.0,
     )

@@ -25,11 +25,6 @@ class Agent:
     secret: str
     prompt: str
 
-    @property
-    def session_id(self) -> str:
-        """Its session: the same alone and in company, so that only foreign text can differ."""
-        return f"demo-{self.name}"
-
 
 def agents(*, mock: bool, draw_secret: Callable[[], str]) -> list[Agent]:
     """The five standard agents. A ``mock`` backend is told to take its time."""

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 INSTANCES = 5
 
+MOCK_SAYS = "The mock ends each answer with a hash of all that it was given to read."
+MODEL_SAYS = "Whatever the model says, at temperature 0 it says the same to the same prompt."
+
 
 @click.command("demo")
 @json_option
@@ -40,7 +43,8 @@ def command(as_json: bool) -> int:
 
     Starts an embedded Redis and five instances, asks each of the five standard agents alone and
     then all of them at once, and compares. Ends with 0 if every check held. The backend is the
-    settings' (APEX_LLM_BACKEND), by default the mock, which needs no model.
+    settings' (APEX_LLM_BACKEND), by default the mock, which needs no model; with
+    APEX_GGUF_MODEL_PATH it is llama.cpp.
     """
     began = time.monotonic()
     console = None if as_json else _terminal()
@@ -51,8 +55,7 @@ def command(as_json: bool) -> int:
         cast = agents(mock=backend == "mock", draw_secret=partial(secrets.token_hex, 4))
         screen = _screen(as_json, console, cast)
         screen.say(f"Ready after {time.monotonic() - began:.1f} s; the backend is {backend}.")
-        if backend == "mock":
-            screen.say("The mock ends each answer with a hash of all that it was given to read.")
+        screen.say(MOCK_SAYS if backend == "mock" else MODEL_SAYS)
         alone, together = asyncio.run(_perform(stack.settings, cast, screen))
         verdicts = judge(cast, alone, together)
         if as_json:
