@@ -53,8 +53,9 @@ def command(
     settings = local_settings()
     ledger = Ledger(settings.redis_url)
     try:
-        if not yes:
-            _ask(target, find(ledger, target), as_json)
+        if not yes and not _agreed(target, find(ledger, target), as_json):
+            say("Nothing was erased.")
+            ctx.exit(Exit.FAILED)
         with LLMClient(settings, tenant=tenant) as client:
             erased = erase(client, ledger, target, patience_s=timeout_s)
     finally:
@@ -71,12 +72,14 @@ def _target(tenant: str, agent_id: str | None, session_id: str | None) -> Target
     return Target(tenant, agent_id, session_id)
 
 
-def _ask(target: Target, found: Found, as_json: bool) -> None:
+def _agreed(target: Target, found: Found, as_json: bool) -> bool:
     if as_json or not sys.stdin.isatty():
         raise click.UsageError("Nobody can be asked here; add --yes to erase without asking.")
-    say(f"Of {_name(target)} there are {len(found.jobs):,} jobs, of which {len(found.live):,}")
-    say(f"wait or run, and {len(found.keys):,} sessions and budgets.")
-    click.confirm("Erase all of it for good?", abort=True)
+    say(
+        f"{_name(target)}: {len(found.jobs):,} jobs, of which {len(found.live):,} wait or run, "
+        f"{len(found.keys):,} sessions and budgets."
+    )
+    return click.confirm("Erase all of it for good?")
 
 
 def _report(target: Target, erased: Erased, as_json: bool) -> None:
@@ -84,8 +87,8 @@ def _report(target: Target, erased: Erased, as_json: bool) -> None:
         say_json({"erased": asdict(erased)})
     else:
         say(
-            f"Erased of {_name(target)}: {erased.jobs:,} jobs ({erased.cancelled:,} were "
-            f"cancelled), {erased.keys:,} sessions and budgets."
+            f"{_name(target)}: erased {erased.jobs:,} jobs ({erased.cancelled:,} were cancelled), "
+            f"{erased.keys:,} sessions and budgets."
         )
     if erased.left:
         complain(
@@ -96,5 +99,5 @@ def _report(target: Target, erased: Erased, as_json: bool) -> None:
 
 def _name(target: Target) -> str:
     if target.session_id is None:
-        return f"tenant {target.tenant}"
-    return f"session {target.session_id} of agent {target.agent_id} of tenant {target.tenant}"
+        return f"Tenant {target.tenant}"
+    return f"Session {target.session_id} of agent {target.agent_id} of tenant {target.tenant}"
