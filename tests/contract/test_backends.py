@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from ledger.messages import Request, parse_request
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings, load_settings
 from producer import InvalidRequest, LLMClient
+from tests.support import tiny_gguf
 from tests.support.registering import OWNER, register
 from workers import backends
 from workers.attempt import SAMPLING
@@ -54,20 +56,34 @@ class Candidate:
 
 MANY = 20
 
-CANDIDATES = {
-    "mock": Candidate(
+
+def mock(folder: Path) -> Candidate:
+    return Candidate(
         spec=InstanceSpec(name="inst0", backend="mock"),
         settings=load_settings(env={}, mock_directives=True),
         long="[[mock tokens=1000]] Zürich 日本",
         short="hello",
         slow="[[mock tokens=1000 tps=0.01]]",
-    ),
-}
+    )
+
+
+def llama_cpp(folder: Path) -> Candidate:
+    pytest.importorskip("llama_cpp")
+    model = tiny_gguf.write(folder / "tiny.gguf", ends=True)
+    settings = load_settings(env={}, instances=2, gguf_model_path=model)
+    return Candidate(
+        spec=settings.instances[0], settings=settings, long=tiny_gguf.LONG, short=tiny_gguf.SHORT
+    )
+
+
+CANDIDATES = {each.__name__: each for each in (mock, llama_cpp)}
 
 
 @pytest.fixture(scope="module", params=CANDIDATES)
-def candidate(request: pytest.FixtureRequest) -> Candidate:
-    return CANDIDATES[request.param]
+def candidate(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Candidate:
+    return CANDIDATES[request.param](tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
