@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ledger import keys
 from ledger.errors import InstanceTaken
+from ledger.limits import Limits
 from ledger.scripts import Call
 
 
@@ -36,9 +37,12 @@ class RunningJob:
     job_id: str
     fence: int
     pid: int
-    progress_ms: int
+    claimed_ms: int
+    progress_ms: int  # its last token; before the first one, its claim
     deadline_ms: int
     stop: str
+    limits: Limits
+    episode_deadline_ms: int  # 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +99,17 @@ def register(
     )
 
 
-def set_state(instance: str, owner: str, state: InstanceState, why: str = "") -> Call[bool]:
-    """Says how the instance is; announced on the channel ``keys.INSTANCES``."""
+def set_state(
+    instance: str, owner: str, state: InstanceState, why: str = "", *, window: int | None = None
+) -> Call[bool]:
+    """Says how the instance is; announced on the channel ``keys.INSTANCES``.
+
+    ``window``: tokens of context of its model, 0: no limit of its own; None: as it was.
+    """
     return Call(
         "set_state",
         [keys.entry(instance), keys.INSTANCES, keys.SEEN],
-        [instance, owner, state, why],
+        [instance, owner, state, why, "" if window is None else window],
         bool,
     )
 
@@ -111,7 +120,8 @@ def beat(instance: str, owner: str, *, lease_ms: int, job_ids: Sequence[str]) ->
     def read(reply: list[Any]) -> Beat:
         if reply[0] == "taken":
             return Beat(taken=True)
-        return Beat(False, reply[0], reply[1], tuple(RunningJob(*job) for job in reply[2:]))
+        state, now_ms, *rows = reply
+        return Beat(False, state, now_ms, tuple(_running(*row) for row in rows))
 
     return Call(
         "beat",
@@ -121,6 +131,21 @@ def beat(instance: str, owner: str, *, lease_ms: int, job_ids: Sequence[str]) ->
             keys.running(instance),
             *(keys.job(job_id) for job_id in job_ids),
         ],
-        [instance, owner, lease_ms, *job_ids],
+        [instance, owner, lease_ms, *job_ids, keys.budget("episode")],
         read,
+    )
+
+
+def _running(job_id: str, *facts: Any) -> RunningJob:
+    fence, pid, claimed_ms, progress_ms, deadline_ms, stop, limits, episode_deadline_ms = facts
+    return RunningJob(
+        job_id=job_id,
+        fence=fence,
+        pid=pid,
+        claimed_ms=claimed_ms,
+        progress_ms=progress_ms,
+        deadline_ms=deadline_ms,
+        stop=stop,
+        limits=Limits.unpack(limits),
+        episode_deadline_ms=episode_deadline_ms,
     )

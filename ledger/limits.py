@@ -18,9 +18,7 @@ class Limits:
     @classmethod
     def of(cls, request: Request) -> Limits:
         """Those that a request asks for."""
-        return cls(
-            request.queue_timeout_s, request.first_token_timeout_s, request.token_timeout_s
-        )
+        return cls(request.queue_timeout_s, request.first_token_timeout_s, request.token_timeout_s)
 
     def packed(self) -> str:
         """As one short field, ``queue,first,token`` in ms; empty if there is no limit."""

@@ -36,6 +36,7 @@ class JobFacts:
     deadline_ms: int
     timeout_s: float
     limits: Limits
+    ended_ms: int
     now_ms: int
 
 
@@ -91,6 +92,7 @@ def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
             deadline_ms=int(fields.get("deadline", 0)),
             timeout_s=int(fields["timeout"]) / 1000,
             limits=Limits.unpack(fields.get("limits", "")),
+            ended_ms=int(fields.get("ended", 0)),
             now_ms=now_ms,
         )
     except (KeyError, ValueError) as error:

@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from budgets import levels_of
-from ledger import jobs, stream
+from budgets import deadlines, episode_level, levels_of
+from budgets.low import LOW_AT
+from ledger import jobs, status, stream
 from ledger.clock import Clock
+from ledger.episodes import EpisodeTerms
 from ledger.errors import (
     ApexError,
     BackendError,
     ContextTooLong,
-    DeadlineExceeded,
     InvalidRequest,
     JobCancelled,
+    JobExpired,
+    JobFailed,
     to_record,
 )
 from ledger.jobs import Claim
@@ -31,6 +34,7 @@ from workers.backends import Backend, Piece, Run
 from workers.history import turn_of, with_history
 from workers.persist import persist, until_back
 from workers.sender import Sender
+from workers.stopped import why_stopped
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +51,18 @@ SAMPLING = (
 )
 LONGEST_REASON = 300
 
+ENDS: dict[type[ApexError], State] = {
+    JobCancelled: State.CANCELLED,
+    JobExpired: State.EXPIRED,
+}
+
 
 class Outcome(StrEnum):
     """How a wake-up ended for this worker."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
     REQUEUED = "requeued"
     NOOP = "noop"
@@ -94,10 +104,8 @@ class Attempt:
                 return self._end(State.SUCCEEDED)
             case "yield":
                 return self._give_back("yield")
-            case "cancel":
-                return self._end_cancelled()
-            case "deadline":
-                return self._end_with(DeadlineExceeded(timeout_s=self._request.timeout_s))
+            case "cancel" | "deadline":
+                return self._end_stopped()
             case "budget":
                 self._finish_reason = "length"
                 return self._end(State.SUCCEEDED)
@@ -108,6 +116,7 @@ class Attempt:
         claim, backend = self._claim, self._place.backend
         if claim.fence > 1:
             self._read_what_was_made()
+        self._refuse_what_is_too_late()
         self._refuse_unknown_options()
         request = self._request_in_full()
         if request is None:
@@ -146,6 +155,7 @@ class Attempt:
             ),
             on_stop=run.stop.set,
             clock=place.clock,
+            episode=self._episode_terms(),
         )
         broke_off: Exception | None = None
         complete = False
@@ -163,6 +173,13 @@ class Attempt:
         if control in ("yield", "deadline") and complete and sender.delivered_all:
             return "go"  # the word came with the last chunk
         return control
+
+    def _episode_terms(self) -> EpisodeTerms | None:
+        request, settings = self._request, self._place.settings
+        if request.episode_id is None:
+            return None
+        level = episode_level(request.tenant, request.episode_id, settings)
+        return EpisodeTerms(level, settings.progress_extend_s, LOW_AT)
 
     def _feed(self, sender: Sender, run: Run) -> bool:
         """Hands the backend's pieces to the sender; True if the answer came to its own end."""
@@ -194,6 +211,18 @@ class Attempt:
         self._before = until_back(
             lambda: stream.answer_of(stream.replay(self._place.ledger, self._claim.job_id))
         )
+
+    def _refuse_what_is_too_late(self) -> None:
+        claim = self._claim
+        late = deadlines.waited(
+            self._request.queue_timeout_s,
+            attempts=claim.fence,
+            queued_ms=claim.claimed_ms - claim.submitted_ms,
+        )
+        if late is not None:
+            raise late
+        if 0 < claim.episode_deadline_ms < claim.claimed_ms:
+            raise self._why_stopped()
 
     def _refuse_unknown_options(self) -> None:
         given = {name for name in SAMPLING if getattr(self._request, name) not in (None, ())}
@@ -249,7 +278,7 @@ class Attempt:
             case "queued":
                 return Outcome.REQUEUED, reason
             case "stopped":
-                return self._end_cancelled()
+                return self._end_stopped()
         return Outcome.NOOP, "fenced"
 
     def _unexpected(self, error: Exception) -> BackendError:
@@ -268,13 +297,20 @@ class Attempt:
             f"The backend {backend} failed ({said}).", backend=backend, retriable=False
         )
 
-    def _end_cancelled(self) -> tuple[Outcome, str]:
-        self._finish_reason = "cancelled"
-        return self._end(State.CANCELLED, JobCancelled(job_id=self._claim.job_id))
+    def _why_stopped(self) -> JobFailed:
+        """Reads why the ledger wants no more of this job."""
+        place, job_id = self._place, self._claim.job_id
+        entry = persist(place.ledger, status.read_job(job_id))
+        why = entry and why_stopped(place.ledger, entry.facts, place.settings)
+        return why or JobCancelled(job_id=job_id)  # its entry is gone: nobody can want it
+
+    def _end_stopped(self) -> tuple[Outcome, str]:
+        return self._end_with(self._why_stopped())
 
     def _end_with(self, error: ApexError) -> tuple[Outcome, str]:
-        self._finish_reason = "error"
-        return self._end(State.FAILED, error)
+        state = ENDS.get(type(error), State.FAILED)
+        self._finish_reason = "cancelled" if state is State.CANCELLED else "error"
+        return self._end(state, error)
 
     def _end(self, state: State, error: ApexError | None = None) -> tuple[Outcome, str]:
         place, claim = self._place, self._claim
@@ -297,7 +333,9 @@ class Attempt:
             result,
             fence=claim.fence,
             levels=self._levels,
+            model=place.spec.served_model,
             retention_ms=int(place.settings.retention_s * 1000),
+            usage_ms=int(place.settings.usage_retention_s * 1000),
             turn=(
                 turn_of(claim.job_id, self._request, result.text, place.settings)
                 if self._request.history and state is State.SUCCEEDED

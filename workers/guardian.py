@@ -10,23 +10,39 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
 from celery.worker import state as worker_state
 
-from ledger import instances
+from budgets import deadlines
+from ledger import instances, jobs
 from ledger.errors import ApexError
 from ledger.instances import Beat, RunningJob
 from ledger.redis_client import Ledger
+from workers.births import MOST_LOST, Births
 from workers.context import WorkerContext
 from workers.processes import alive
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-STALL_MS = 1000  # a cancelled job that made nothing for so long is not going to look by itself
+SILENCE_MS = 2000  # between two answers of Redis: what was made meanwhile could not be seen
+NEVER_UP = (
+    f"its process ended {MOST_LOST} times while it loaded the model; the model's file may be "
+    "damaged inside, or the memory too small."
+)
 REAP_S = 0.2  # how often the hub looks for lost children; Celery's own takes seconds
+
+WHY = {
+    "cancel": "it was cancelled",
+    deadlines.RUN: "it ran out of time",
+    deadlines.FIRST_TOKEN: "no first token came",
+    deadlines.TOKEN: "no further token came",
+    deadlines.EPISODE: "its episode is over",
+}
 
 
 class Guardian:
@@ -47,6 +63,8 @@ class Guardian:
         self._lost: set[str] = set()  # jobs whose process is gone: their leases are not renewed
         self._killed: set[tuple[str, int]] = set()
         self._silent = False
+        self._heard_ms = 0  # when Redis answered last, in its own time
+        self._heard_since_ms = 0  # since when without a pause
         self._thread = threading.Thread(target=self._work, name="guardian", daemon=True)
 
     def start(self) -> None:
@@ -83,11 +101,19 @@ class Guardian:
         )
         if self._must_go(beat):
             return
+        self._hear(beat.now_ms)
         pids = set(self._pool_pids())
         self._lost = {job.job_id for job in beat.jobs if not alive(job.pid)}
+        self._killed &= {(job.job_id, job.fence) for job in beat.jobs}
         for job in beat.jobs:
             if job.job_id not in self._lost and job.pid in pids:
                 self._judge(job, beat.now_ms)
+
+    def _hear(self, now_ms: int) -> None:
+        """Notes that Redis answered; after an outage nobody has been idle yet."""
+        if now_ms - self._heard_ms > SILENCE_MS:
+            self._heard_since_ms = now_ms
+        self._heard_ms = now_ms
 
     def _must_go(self, beat: Beat) -> bool:
         name = self._context.instance.name
@@ -101,16 +127,17 @@ class Guardian:
         return True
 
     def _judge(self, job: RunningJob, now_ms: int) -> None:
-        """Kills the process of a job that is past its deadline or deaf to a cancel."""
-        stalled = now_ms - job.progress_ms > STALL_MS
-        late = now_ms > job.deadline_ms and stalled
-        deaf = job.stop == "cancel" and stalled
-        if not (late or deaf) or (job.job_id, job.fence) in self._killed:
+        """Kills the process of a job that is past a time limit, or deaf to a cancel."""
+        why = deadlines.overdue(job, now_ms, heard_since_ms=self._heard_since_ms)
+        if not why or (job.job_id, job.fence) in self._killed:
+            return
+        # The ledger knows why before the process is gone; and it may have ended in the meantime.
+        if not self._ledger.run(jobs.stop(job.job_id, fence=job.fence, why=why)):
             return
         self._killed.add((job.job_id, job.fence))
-        why = "it ran out of time" if late else "it was cancelled"
-        log.warning("job %s: ending its process %d, for %s", job.job_id, job.pid, why)
-        os.kill(job.pid, signal.SIGKILL)
+        log.warning("job %s: ending its process %d, for %s", job.job_id, job.pid, WHY[why])
+        with suppress(ProcessLookupError):
+            os.kill(job.pid, signal.SIGKILL)
 
 
 class GuardianStep(bootsteps.StartStopStep):
@@ -122,27 +149,43 @@ class GuardianStep(bootsteps.StartStopStep):
         super().__init__(worker, **kw)
         self._guardian: Guardian | None = None
         self._reaping = False
+        self._births = Births()
 
     def start(self, worker: Any) -> None:
         context: WorkerContext = worker.app.context
-
-        def give_up(why: str) -> None:
-            log.error("%s", why)
-            worker_state.should_terminate = 1
 
         self._guardian = Guardian(
             Ledger(context.settings.redis_url),
             context,
             job_ids=lambda: [request.id for request in tuple(worker_state.reserved_requests)],
             pool_pids=lambda: [process.pid for process in worker.pool._pool._pool],
-            give_up=give_up,
+            give_up=partial(self._give_up, worker),
         )
         self._guardian.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         if not self._reaping:
             self._reaping = True
-            hub.call_repeatedly(REAP_S, worker.pool._pool.maintain_pool)
+            hub.call_repeatedly(REAP_S, self._reap, worker)
+
+    def _reap(self, worker: Any) -> None:
+        pool, context = worker.pool._pool, worker.app.context
+        pool.maintain_pool()
+        living = {process.pid for process in pool._pool}
+        up = {process.pid for process in pool._fileno_to_inq.values()}
+        if not self._births.look(living, up):
+            return
+        name = context.instance.name
+        try:
+            context.ledger.run(instances.set_state(name, context.owner, "failed", NEVER_UP))
+        except ApexError as error:
+            log.warning("%s", error)
+        self._give_up(worker, f"{name} could not load its model: {NEVER_UP}")
+
+    def _give_up(self, worker: Any, why: str) -> None:
+        log.error("%s", why)
+        worker.exitcode = os.EX_CONFIG  # whoever starts workers need not start this one again
+        worker_state.should_terminate = 1
 
     def stop(self, worker: Any) -> None:
         if self._guardian is not None:

@@ -6,11 +6,12 @@ import logging
 
 from budgets import levels_of
 from ledger import jobs, status, stream
-from ledger.errors import ApexError, DeadlineExceeded, JobCancelled, JobDead, to_record
+from ledger.errors import ApexError, JobCancelled, JobDead, to_record
 from ledger.messages import Result, State, Usage
 from ledger.status import JobFacts
 from workers.context import WorkerContext
 from workers.persist import persist, until_back
+from workers.stopped import why_stopped
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
         persist(context.ledger, jobs.wake(job_id, instance=context.instance.name))
         return False, "The process was lost before it had the job."
     facts = entry.facts
-    error: ApexError | None = _final(facts)
+    error: ApexError | None = why_stopped(context.ledger, facts, context.settings)
     if error is None:
         call = jobs.requeue(
             job_id,
@@ -53,15 +54,6 @@ def _ours(facts: JobFacts, context: WorkerContext) -> bool:
     return facts.state is State.RUNNING and facts.owner == context.owner
 
 
-def _final(facts: JobFacts) -> ApexError | None:
-    """Why a lost job gets no further attempt, if there is a reason."""
-    if facts.stop == "cancel":
-        return JobCancelled(job_id=facts.job_id)
-    if facts.now_ms > facts.deadline_ms:
-        return DeadlineExceeded(job_id=facts.job_id, timeout_s=facts.timeout_s)
-    return None
-
-
 def _end(context: WorkerContext, facts: JobFacts, error: ApexError) -> None:
     state = _STATES.get(type(error), State.FAILED)
     levels = levels_of(facts, context.settings)
@@ -75,8 +67,14 @@ def _end(context: WorkerContext, facts: JobFacts, error: ApexError) -> None:
         attempt=facts.failures + 1,
         error=to_record(error),
     )
-    retention_ms = int(context.settings.retention_s * 1000)
     persist(
         context.ledger,
-        jobs.finish(result, fence=facts.fence, levels=levels, retention_ms=retention_ms),
+        jobs.finish(
+            result,
+            fence=facts.fence,
+            levels=levels,
+            model=context.instance.served_model,
+            retention_ms=int(context.settings.retention_s * 1000),
+            usage_ms=int(context.settings.usage_retention_s * 1000),
+        ),
     )

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 
 from ledger import jobs
 from ledger.clock import Clock
+from ledger.episodes import EpisodeTerms
 from ledger.jobs import Claim, Control
 from ledger.messages import Event, TokenLogprob
 from ledger.redis_client import Ledger
@@ -39,6 +40,7 @@ class Sender:
         yields_to_bands_below: int,
         on_stop: Callable[[], None],
         clock: Clock,
+        episode: EpisodeTerms | None = None,
     ) -> None:
         self.control: Control = "go"
         self.text = ""
@@ -47,7 +49,7 @@ class Sender:
         self.first_at: float | None = None
         self._ledger, self._claim, self._spec, self._clock = ledger, claim, spec, clock
         self._prompt_tokens = prompt_tokens
-        self._yields = yields_to_bands_below
+        self._yields, self._episode = yields_to_bands_below, episode
         self._on_stop = on_stop
         self._accepted: list[str] = []
         self._given = self._sent = 0  # pieces
@@ -153,5 +155,6 @@ class Sender:
             event=event,
             slots=self._spec.slots,
             yields_to_bands_below=self._yields,
+            episode=self._episode,
         )
         return persist(self._ledger, call)

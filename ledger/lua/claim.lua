@@ -3,16 +3,19 @@
 -- Asked again with the same nonce (a reply that was lost), it answers the same.
 --
 -- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue
--- ARGV 1 id  2 instance  3 owner  4 pid  5 lease ms  6 nonce
--- Returns {'claimed', fence, request or '', submitted, now, deadline, held, made, prompt, failures}
+-- ARGV 1 id  2 instance  3 owner  4 pid  5 lease ms  6 nonce  7 prefix of episodes' levels
+-- Returns {'claimed', fence, request or '', submitted, now, deadline, held, made, prompt, failures,
+--      deadline of its episode or 0}
 --      | {'noop', state, 'gone' or 'corrupt'}
 --!include _clock
 --!include _order
+--!include _episode
 local now = now_ms()
 local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots')
 -- A damaged job must not keep the next wake-up from being pushed.
 local h = redis.pcall('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'submitted',
-  'timeout', 'held', 'made', 'failures', 'spent', 'prompt', 'deadline')
+  'timeout', 'held', 'made', 'failures', 'spent', 'prompt', 'deadline',
+  'tenant', 'episode')
 local sound = not h.err
 for i = 4, 9 do sound = sound and tonumber(h[i]) end
 
@@ -34,4 +37,5 @@ end
 if not sound and (h.err or h[1]) then return { 'noop', 'corrupt' } end
 if not (mine or again) then return { 'noop', h[1] or 'gone' } end
 return { 'claimed', tonumber(fence), redis.call('GET', KEYS[2]) or '', tonumber(h[5]), now,
-  tonumber(deadline), tonumber(h[7]), tonumber(h[8]), tonumber(h[11] or 0), tonumber(h[9]) }
+  tonumber(deadline), tonumber(h[7]), tonumber(h[8]), tonumber(h[11] or 0), tonumber(h[9]),
+  h[14] and h[13] and episode_deadline(ARGV[7], h[13], h[14]) or 0 }

@@ -3,7 +3,7 @@
 -- away. What it held stays held and what it made stays counted. A failure spends one of its
 -- attempts. Asked again (a reply that was lost), it answers the same.
 --
--- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue
+-- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving
 -- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)
 -- Returns 'queued' | 'fenced'
 --      | 'exhausted' or 'stopped' (it was cancelled): nothing was changed, the caller ends it
@@ -20,6 +20,7 @@ local failures = h[3] + ARGV[4]
 if failures >= tonumber(h[4]) then return 'exhausted' end
 local now = now_ms()
 redis.call('ZREM', KEYS[5], ARGV[1])
+redis.call('SREM', KEYS[7], ARGV[1])
 -- The run time counts from the claim and across attempts; time spent waiting does not.
 redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures, 'seq', h[6] + 1,
   'spent', (h[8] or 0) + now - h[7])

@@ -46,6 +46,7 @@ class Sent(NamedTuple):
     body: str
     slots: int
     yields: int
+    job_id: str
 
     @property
     def event(self) -> Event:

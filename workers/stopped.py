@@ -1,0 +1,28 @@
+"""Why a running job got no further token."""
+
+from __future__ import annotations
+
+from budgets import deadlines, episode_level
+from ledger.episodes import read_episode
+from ledger.errors import JobCancelled, JobFailed
+from ledger.redis_client import Ledger
+from ledger.settings import Settings
+from ledger.status import JobFacts
+from workers.persist import persist
+
+
+def why_stopped(ledger: Ledger, facts: JobFacts, settings: Settings) -> JobFailed | None:
+    """What a job that runs under ``facts`` ends with; None if it may go on."""
+    if facts.stop == "cancel":
+        return JobCancelled(job_id=facts.job_id)
+    if facts.stop not in ("", deadlines.EPISODE):
+        return deadlines.passed(facts.stop, facts.limits, facts.timeout_s)
+    late = facts.now_ms > facts.deadline_ms
+    if facts.episode_id is not None:
+        level = episode_level(facts.tenant, facts.episode_id, settings)
+        episode = persist(ledger, read_episode(level))
+        if episode and episode.over and not (late and facts.deadline_ms < episode.deadline_ms):
+            return deadlines.episode_ended(
+                facts.episode_id, opened_ms=episode.opened_ms, deadline_ms=episode.deadline_ms
+            )
+    return deadlines.passed(deadlines.RUN, facts.limits, facts.timeout_s) if late else None
