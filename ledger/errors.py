@@ -8,6 +8,9 @@ from ledger import windows
 from ledger.windows import Window
 
 
+LONGEST_TEXT = 2000  # characters of a message in a record; libraries may quote a whole prompt
+
+
 class _Facts(dict[str, Any]):
     """Facts for a sentence; one that is missing, as in a damaged record, is no second error."""
 
@@ -283,5 +286,12 @@ def from_record(record: dict[str, Any]) -> ApexError:
 
 
 def to_record(error: ApexError) -> dict[str, Any]:
-    """``error`` as JSON-able facts; the reverse of :func:`from_record`."""
-    return {"code": error.code, "message": error.message, "facts": error.facts}
+    """``error`` as JSON-able facts; the reverse of :func:`from_record`. Long texts are cut off."""
+    facts = {
+        name: _cut(fact) if isinstance(fact, str) else fact for name, fact in error.facts.items()
+    }
+    return {"code": error.code, "message": _cut(error.message), "facts": facts}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"

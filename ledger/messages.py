@@ -23,6 +23,8 @@ SCHEMA_VERSION: Literal[1] = 1
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Label = Annotated[Text, Field(max_length=64)]  # the bounds of metadata are those of OpenAI's API
+Note = Annotated[Text, Field(max_length=512)]
 
 
 class State(StrEnum):
@@ -92,7 +94,7 @@ class Request(_Message):
     queue_timeout_s: float | None = Field(default=None, gt=0, le=31_536_000)
     first_token_timeout_s: float | None = Field(default=None, gt=0, le=86_400)
     token_timeout_s: float | None = Field(default=None, gt=0, le=86_400)
-    metadata: dict[Text, Text] | None = None
+    metadata: dict[Label, Note] | None = Field(default=None, max_length=16)
 
     @field_validator("priority", mode="before")
     @classmethod

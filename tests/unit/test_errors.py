@@ -11,6 +11,7 @@ import pytest
 from ledger import errors
 from ledger.errors import (
     ApexError,
+    BackendError,
     BudgetExceeded,
     JobFailed,
     ResultTimeout,
@@ -87,3 +88,11 @@ def test_a_damaged_record_still_makes_an_error(record: dict[str, str]) -> None:
 
 def test_a_wait_that_ran_out_is_a_timeout_of_python_too() -> None:
     assert isinstance(ResultTimeout(job_id="j", timeout_s=1), TimeoutError)
+
+
+def test_a_record_keeps_no_more_of_a_long_text_than_its_beginning() -> None:
+    record = to_record(BackendError("It said: " + "x" * 100_000, body="y" * 100_000, status=500))
+
+    assert record["message"].startswith("It said: xxx")
+    assert len(record["message"]) == len(record["facts"]["body"]) == 2000
+    assert record["facts"]["status"] == 500

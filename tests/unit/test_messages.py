@@ -33,6 +33,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"stop": "\ud800"}, "stop.0: the text has a lone surrogate"),
     ({"metadata": {"k": "\ud800"}}, "metadata.k: the text has a lone surrogate"),
     ({"metadata": {"\ud800": "v"}}, "the text has a lone surrogate"),
+    ({"metadata": {"k": "x" * 513}}, "metadata.k: Value should have at most 512"),
+    ({"metadata": {"k" * 65: "v"}}, "should have at most 64"),
+    ({"metadata": dict.fromkeys(map(str, range(17)), "v")}, "metadata: Dictionary should have at"),
     ({"max_tokens": 0}, "max_tokens: Input should be greater than or equal to 1."),
     ({"max_tokens": -5}, "max_tokens: Input should be greater than or equal to 1."),
     ({"max_tokens": 10**30}, "max_tokens: Input should be less than or equal to 1000000."),
@@ -119,7 +122,11 @@ json_values = st.recursive(
             "stop": st.lists(texts.filter(bool), max_size=3),
             "seed": st.integers(0, 2**63 - 1),
             "response_format": st.dictionaries(texts, json_values, max_size=3),
-            "metadata": st.dictionaries(texts, texts, max_size=3),
+            "metadata": st.dictionaries(
+                texts.filter(lambda key: len(key) <= 64),
+                texts.filter(lambda value: len(value) <= 512),
+                max_size=3,
+            ),
         },
     )
 )
