@@ -159,7 +159,7 @@ def test_the_first_piece_is_in_the_stream_when_put_returns(bench: Bench, ledger:
 
     sent = ledger.next()
     assert sent[:4] == (7, 1, 2, 11)
-    assert sent[5:] == (3, 2)
+    assert sent[5:] == (3, 2, "j")
     assert sent.event == Event(kind="chunk", attempt=7, text="Hello", tokens=2)
     assert bench.sender.close() == "go"
     assert (bench.sender.text, bench.sender.tokens) == ("Hello", 2)
