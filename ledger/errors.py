@@ -7,7 +7,6 @@ from typing import Any
 from ledger import windows
 from ledger.windows import Window
 
-
 LONGEST_TEXT = 2000  # characters of a message in a record; libraries may quote a whole prompt
 
 
