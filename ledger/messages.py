@@ -170,14 +170,17 @@ class TokenLogprob(_Message):
 
 
 class Usage(_Message):
-    """Tokens, counted by the model's own tokenizer."""
+    """Tokens, counted by the model's own tokenizer. ``cached_tokens`` of the prompt's were in the
+    model's cache, from an earlier turn of the session, and were not read again.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
-        """Both together: what budgets are charged."""
+        """Prompt and answer together: what budgets are charged."""
         return self.prompt_tokens + self.completion_tokens
 
 

@@ -89,6 +89,7 @@ class Attempt:
         self._sender: Sender | None = None
         self._prompt_tokens = claim.prompt_tokens
         self._before = Answer()  # what earlier attempts sent
+        self._cached_tokens = 0
         self._finish_reason: Literal["stop", "length", "error", "cancelled"] = "stop"
 
     def run(self) -> tuple[Outcome, str]:
@@ -193,6 +194,7 @@ class Attempt:
                     self._finish_reason = "length"
                     return True
                 left -= piece.tokens
+                self._cached_tokens += piece.cached_tokens
                 if piece.text or piece.tokens:
                     sender.put(piece)
                 if piece.finish_reason or left == 0:
@@ -322,6 +324,7 @@ class Attempt:
             usage=Usage(
                 prompt_tokens=self._prompt_tokens,
                 completion_tokens=claim.made + (self._sender.tokens if self._sender else 0),
+                cached_tokens=self._cached_tokens,
             ),
             finish_reason=self._finish_reason,
             instance=place.spec.name,

@@ -175,7 +175,13 @@ class Scene:
         """An attempt that makes these pieces and whose process is lost then."""
         claim = self.take(job)
         for number, piece in enumerate(pieces, start=1):
-            event = Event(kind="chunk", attempt=claim.fence, text=piece.text, tokens=piece.tokens)
+            event = Event(
+                kind="chunk",
+                attempt=claim.fence,
+                text=piece.text,
+                tokens=piece.tokens,
+                logprobs=piece.logprobs,
+            )
             word = self.ledger.run(
                 jobs.emit(
                     job.id,
@@ -688,6 +694,15 @@ def test_probabilities_are_those_of_the_whole_answer(scene: Scene) -> None:
     assert scene.record(job).logprobs == tuple(
         one for event in scene.events(job) for one in event.logprobs
     )
+
+
+def test_what_the_model_found_in_its_cache_is_in_the_record(scene: Scene) -> None:
+    job = scene.submit()
+
+    scene.run(job, Script([Piece("a", cached_tokens=2), Piece("b")]))
+
+    assert scene.record(job).usage.cached_tokens == 2
+    assert scene.charged == (PROMPT_TOKENS + 2, 0)
 
 
 def test_an_attempt_of_a_backend_that_cannot_continue_resets_its_readers(scene: Scene) -> None:

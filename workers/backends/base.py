@@ -7,6 +7,7 @@ Celery nor Redis. Third parties add one through the entry point group ``apexq.ba
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -39,13 +40,15 @@ class Abilities:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part of the answer; ``tokens`` is how many tokens of the model it stands for, ``logprobs``
-    has one entry for each of them if the request asks for it.
+    has one entry for each of them if the request asks for it. On the first piece ``cached_tokens``
+    says how many of the prompt's tokens were not read again.
     """
 
     text: str
     tokens: int = 1
     finish_reason: Literal["stop", "length"] | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Run:
     max_tokens: int
     continue_from: str = ""
     attempt: int = 1
-    job_id: str = ""
+    job_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
 
 

@@ -51,6 +51,7 @@ class Answer:
         self._run, self._prompt, self._window = run, list(prompt), window
         self._repeats, self._resume_batch = repeats, resume_batch
         self._logprobs: list[TokenLogprob] = []  # of the tokens that are not out yet
+        self._cached_tokens = 0  # of the prompt, until the first piece is out
 
     def pieces(self) -> Iterator[Piece]:
         """The answer's pieces; none if it is told to stop before the first."""
@@ -88,6 +89,7 @@ class Answer:
             self._sessions.answer = replay.tokens
         self.counters.read = engine.read_tokens - before
         self.counters.reused = max(0, len(engine.tokens) - self.counters.read)
+        self._cached_tokens = min(self.counters.reused, len(self._prompt))
         return True
 
     def _known(self) -> list[int] | None:
@@ -134,7 +136,8 @@ class Answer:
     def _piece(self, ready: Ready, end: Literal["stop", "length"] | None = None) -> Piece:
         logprobs = tuple(self._logprobs[: ready.tokens])
         del self._logprobs[: ready.tokens]
-        return Piece(ready.text, ready.tokens, end, logprobs)
+        cached, self._cached_tokens = self._cached_tokens, 0
+        return Piece(ready.text, ready.tokens, end, logprobs, cached)
 
 
 def _common(some: Sequence[int], others: Sequence[int]) -> int:

@@ -71,6 +71,11 @@ class LlamaCppBackend:
         """Tokens of context that the latest run read, and that it found in the KV cache."""
         return self._loaded.counters
 
+    @property
+    def evaluated(self) -> int:
+        """All tokens of prompts and answers that were evaluated, by llama.cpp's own count."""
+        return self._loaded.evaluated
+
     def load(self, say: Say = unsaid) -> None:
         """Finds or downloads the file, looks whether it fits, loads it, tries its chat template.
 

@@ -194,6 +194,12 @@ class Engine:
             self.read(tokens[start : start + self.n_batch])
         return True
 
+    @property
+    def evaluated(self) -> int:
+        """llama.cpp's own count of ``read_tokens``; up to two more as long as it has read few."""
+        perf = lib.llama_perf_context(self._ctx)
+        return int(perf.n_p_eval + perf.n_eval)
+
     def logits(self, index: int = -1) -> Logits:
         """One number per token of the vocabulary, valid until the next :meth:`read`.
 

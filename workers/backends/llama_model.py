@@ -56,6 +56,11 @@ class LlamaModel:
             self._engine, most_bytes=options.kept_mib * MIB, most_states=options.kept_states
         )
 
+    @property
+    def evaluated(self) -> int:
+        """See :attr:`workers.backends.llama_engine.Engine.evaluated`."""
+        return self._engine.evaluated
+
     def prompt(self, request: Request) -> list[int]:
         """The request's tokens; those of the latest request are remembered, since they are asked
         for twice.
