@@ -15,7 +15,8 @@ class InstanceFacts:
     """One instance now.
 
     ``state`` is empty if it never registered. ``waiting`` and ``running`` count jobs. ``heard_s``
-    is how many seconds ago its worker last gave a sign of life; None: never.
+    is how many seconds ago its worker last gave a sign of life; None: never. ``window``: tokens of
+    context of its model; 0: not known yet, or no limit of its own.
     """
 
     name: str
@@ -26,6 +27,7 @@ class InstanceFacts:
     waiting: int
     running: int
     heard_s: float | None
+    window: int = 0
 
 
 def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
@@ -43,7 +45,7 @@ def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
 
 
 def _facts_of(name: str, row: list[Any]) -> InstanceFacts:
-    state, why, node, pid, waiting, woken, running, heard_ms = row
+    state, why, node, pid, waiting, woken, running, heard_ms, window = row
     # A job whose wake-up is on its way still waits.
     heard_s = None if heard_ms < 0 else heard_ms / 1000
-    return InstanceFacts(name, state, why, node, pid, waiting + woken, running, heard_s)
+    return InstanceFacts(name, state, why, node, pid, waiting + woken, running, heard_s, window)

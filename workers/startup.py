@@ -160,7 +160,8 @@ def _load(context: WorkerContext, node: str) -> None:
         return
     runner = Runner(ledger, backend, spec, context.settings, owner=context.owner, pid=os.getpid())
     context.become_child(runner)
-    ledger.run(instances.set_state(spec.name, context.owner, "ready"))
+    window = backend.abilities.window
+    ledger.run(instances.set_state(spec.name, context.owner, "ready", window=window))
 
 
 def _warm_up(backend: backends.Backend) -> None:

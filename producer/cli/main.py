@@ -17,6 +17,8 @@ COMMANDS = {
     "worker": "Run the worker of one instance.",
     "ask": "Ask an agent and stream its answer.",
     "status": "Show the instances and tokens, or where a job stands.",
+    "jobs": "List jobs, show one, cancel some.",
+    "models": "Show the models that instances serve.",
     "budget": "Show, set or take back limits of tokens.",
     "usage": "Show what was spent, in tokens and money.",
     "erase": "Remove what is kept of a tenant or of a session.",

@@ -14,7 +14,7 @@ from ledger.redis_client import Ledger, without_password
 from ledger.status import JobStatus
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import json_option, local_settings, tenant_option
-from producer.cli.output import say, say_json, table
+from producer.cli.output import ago, say, say_json, table
 from producer.client import LLMClient
 from producer.operations import stats_of
 
@@ -43,7 +43,8 @@ def _show_instances(tenant: str, as_json: bool) -> None:
         account = ledger.run(read_accounts([budgets.tenant_level(tenant, settings)]))[0]
     finally:
         ledger.close()
-    tokens = {"tenant": tenant, **stats_of(account)}
+    windows = [asdict(window) for window in account.windows]
+    tokens = {"tenant": tenant, **stats_of(account), "windows": windows}
     url = without_password(settings.redis_url)
     if as_json:
         rows = [one.to_dict() for one in instances]
@@ -55,6 +56,13 @@ def _show_instances(tenant: str, as_json: bool) -> None:
     say()
     limit = "no limit" if account.limit is None else f"{account.limit:,}"
     say(f"Tokens of tenant {tenant}: {account.used:,} used, {account.held:,} held, {limit}")
+    for window in account.windows:
+        full = window.used + account.held >= window.limit
+        opens = f"{window.resets_at[11:16]} UTC on {window.resets_at[:10]}"
+        say(
+            f"  this {window.window}: {window.used:,} of {window.limit:,} used; "
+            f"{'budget window opens' if full else 'a new window begins at'} {opens}"
+        )
 
 
 def _instance_table(instances: list[Instance]) -> str:
@@ -65,7 +73,7 @@ def _instance_table(instances: list[Instance]) -> str:
             one.state,
             f"{one.facts.waiting:,}",
             f"{one.facts.running:,}",
-            _ago(one.facts.heard_s),
+            "never" if one.facts.heard_s is None else ago(one.facts.heard_s),
             one.descriptor.model,
             one.facts.node,
             one.why,
@@ -79,15 +87,6 @@ def _nobody() -> str:
     return (
         "No instance has registered; start some with `apexq up` or one with `apexq worker inst0`."
     )
-
-
-def _ago(seconds: float | None) -> str:
-    if seconds is None:
-        return "never"
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
 
 
 def _show_job(job_id: str, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Where a job stands: its position is the order in which jobs are served, and the reason is true."""
+"""Where a job stands: its position is the order of service, and the reason is true."""
 
 from __future__ import annotations
 

@@ -115,7 +115,17 @@ def test_a_command_says_of_itself_what_the_list_says(name: str) -> None:
     assert command is not None
     assert command.name == name
     assert (command.help or "").partition("\n")[0] == COMMANDS[name]
-    assert "--json" in [option for one in command.params for option in one.opts]
+    for runnable in commands_of(command):
+        assert "--json" in options_of(runnable)
+
+
+def commands_of(command: click.Command) -> list[click.Command]:
+    """The command itself, or those of a group."""
+    return list(command.commands.values()) if isinstance(command, click.Group) else [command]
+
+
+def options_of(command: click.Command) -> list[str]:
+    return [text for one in command.params for text in one.opts if text.startswith("-")]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -123,7 +133,7 @@ def test_docs_have_every_command_and_option(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     section = PAGE.partition(f"## `apexq {name}`\n")[2].partition("\n## ")[0]
-    for option in [text for one in command.params for text in one.opts if text.startswith("-")]:
+    for option in [text for one in commands_of(command) for text in options_of(one)]:
         assert option in section
 
 
