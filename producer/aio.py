@@ -20,7 +20,7 @@ from ledger.usage import Spent
 from producer.accounting import Accounting
 from producer.arguments import CURSOR, IDENTIFIER, check
 from producer.bulk import pipelines, refusals
-from producer.operations import Operations, stats_of
+from producer.operations import Operations, Order
 from producer.outcomes import error_of, raise_unless_succeeded
 from producer.session import AsyncSession
 
@@ -51,7 +51,7 @@ class AsyncJob:
         events = stream.follow_async(self._ledger, self.id, after=after, timeout_s=timeout_s)
         async with aclosing(events):
             async for event in events:
-                if event.kind in ("chunk", "reset"):
+                if event.kind in ("chunk", "reset", "budget_low"):
                     yield event
                 elif event.kind == "end" and event.state is not State.SUCCEEDED:
                     raise error_of(await self.outcome())
@@ -99,7 +99,14 @@ class AsyncLLMClient:
 
     async def submit(self, prompt: str | None = None, **options: Any) -> AsyncJob:
         """As :meth:`producer.client.LLMClient.submit`."""
-        order = self._operations.order(prompt, **options)
+        return await self.send(self.order(prompt, **options))
+
+    def order(self, prompt: str | None = None, **options: Any) -> Order:
+        """As :meth:`producer.client.LLMClient.order`."""
+        return self._operations.order(prompt, **options)
+
+    async def send(self, order: Order) -> AsyncJob:
+        """As :meth:`producer.client.LLMClient.send`."""
         await drive_async(self._ledger, self._operations.submit(order))
         return self.job(order.job_id)
 
@@ -217,15 +224,15 @@ class AsyncEpisode:
         """As :meth:`AsyncLLMClient.stream`."""
         return self._client.stream(prompt, **options, episode_id=self.id)
 
-    async def progress(self, kind: str) -> float:
+    async def progress(self, kind: str, /, **facts: Any) -> float:
         """As :meth:`producer.client.Episode.progress`."""
-        steps = self._client._operations.progress(await self._opened(), kind)
+        steps = self._client._operations.progress(await self._opened(), kind, facts)
         return await drive_async(self._client._ledger, steps)
 
     async def get_stats(self) -> dict[str, Any]:
         """As :meth:`producer.client.Episode.get_stats`."""
-        steps = self._client._operations.account(await self._opened())
-        return stats_of(await drive_async(self._client._ledger, steps))
+        steps = self._client._operations.episode_stats(await self._opened())
+        return await drive_async(self._client._ledger, steps)
 
     async def _opened(self) -> Level:
         if self._level is None:

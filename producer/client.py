@@ -18,7 +18,7 @@ from ledger.usage import Spent
 from producer.accounting import Accounting
 from producer.bulk import pipelines, refusals
 from producer.job import Job
-from producer.operations import Operations, stats_of
+from producer.operations import Operations, Order
 from producer.session import Session
 
 
@@ -46,7 +46,18 @@ class LLMClient:
             RedisUnavailable: what Redis did not answer it may still have done; with an
                 ``idempotency_key`` the request may be repeated.
         """
-        order = self._operations.order(prompt, **options)
+        return self.send(self.order(prompt, **options))
+
+    def order(self, prompt: str | None = None, **options: Any) -> Order:
+        """A request that :meth:`send` enqueues; its ``.job_id`` is known before anything is sent.
+
+        Raises:
+            InvalidRequest
+        """
+        return self._operations.order(prompt, **options)
+
+    def send(self, order: Order) -> Job:
+        """Enqueues an order; raises as :meth:`submit`. Sent again, it finds its job."""
         drive(self._ledger, self._operations.submit(order))
         return self.job(order.job_id)
 
@@ -193,18 +204,30 @@ class Episode:
         """As :meth:`LLMClient.stream`."""
         return self._client.stream(prompt, **options, episode_id=self.id)
 
-    def progress(self, kind: str) -> float:
+    def progress(self, kind: str, /, **facts: Any) -> float:
         """Reports progress; near the deadline it moves the deadline, never past the cap.
+
+        Args:
+            kind: ``tests_discovered``, ``tests_run``, ``file_written``, ``patch_applied``,
+                ``topology_switched``, ``llm_response`` (of a model elsewhere) or ``custom``.
+                Tokens of the episode's own jobs count by themselves.
+            facts: what the heartbeat's line says of it, such as ``passed=12``; 500 bytes of JSON.
 
         Returns:
             The seconds that are left.
+
+        Raises:
+            InvalidRequest, EpisodeOver, RedisUnavailable
         """
-        return drive(self._client._ledger, self._client._operations.progress(self._level, kind))
+        steps = self._client._operations.progress(self._level, kind, facts)
+        return drive(self._client._ledger, steps)
 
     def get_stats(self) -> dict[str, Any]:
-        """The episode's ``tokens_used``, ``tokens_held`` and ``budget``."""
-        account = self._client._operations.account(self._level)
-        return stats_of(drive(self._client._ledger, account))
+        """The episode's ``tokens_used``, ``tokens_held`` and ``budget``, ``budget_low`` (80 % of
+        it are spent, by jobs that ended or still run), and ``time_remaining_s``.
+        """
+        steps = self._client._operations.episode_stats(self._level)
+        return drive(self._client._ledger, steps)
 
     def __enter__(self) -> Self:
         return self

@@ -40,7 +40,8 @@ class Job:
         """Yields the answer as it is made: events with ``.text`` and ``.seq``.
 
         May be called before, during and after the run, and again with ``after`` = the last ``seq``
-        that was seen. An event of kind ``reset`` means that a retry begins anew.
+        that was seen. An event of kind ``reset`` means that a retry begins anew; ``budget_low``
+        comes once, without text, when ``.used`` of the episode's ``.limit`` tokens is 80 %.
 
         Raises:
             What the job ended with, as :meth:`result` does.
@@ -49,7 +50,7 @@ class Job:
         check("after", after, CURSOR)
         self._require_accepted()
         for event in stream.follow(self._ledger, self.id, after=after, timeout_s=timeout_s):
-            if event.kind in ("chunk", "reset"):
+            if event.kind in ("chunk", "reset", "budget_low"):
                 yield event
             elif event.kind == "end" and event.state is not State.SUCCEEDED:
                 raise error_of(self.outcome())

@@ -10,9 +10,11 @@ from typing import Any
 
 import budgets
 import routing
+from budgets.low import is_low
+from budgets.progress import check_kind, packed
 from ledger import accounts, jobs, sessions, status
 from ledger.accounts import Account
-from ledger.episodes import open_episode, progress
+from ledger.episodes import EpisodeFacts, open_episode, progress, read_episode
 from ledger.errors import (
     InvalidRequest,
     JobCancelled,
@@ -200,11 +202,25 @@ class Operations:
         )
         return level
 
-    def progress(self, level: Level, kind: str) -> Steps[float]:
+    def progress(self, level: Level, kind: str, facts: Mapping[str, Any]) -> Steps[float]:
         """Reports an episode's progress; returns the seconds left."""
-        check("kind", kind, IDENTIFIER)
-        left_s: float = yield progress(level, kind=kind, extend_s=self.settings.progress_extend_s)
+        check_kind(kind)
+        left_s: float = yield progress(
+            level, kind=kind, facts=packed(facts), extend_s=self.settings.progress_extend_s
+        )
         return left_s
+
+    def episode_stats(self, level: Level) -> Steps[dict[str, Any]]:
+        """An episode's tokens, whether they come to their end, and the time that is left."""
+        found: EpisodeFacts | None = yield read_episode(level)
+        if found is None:  # it was over for so long that it was forgotten
+            limit = level.default.tokens if level.default else None
+            return _episode_stats(Account(0, 0, limit), low=False, left_s=0.0)
+        return _episode_stats(
+            Account(found.used, found.held, found.limit),
+            low=found.limit is not None and is_low(found.spent, found.limit),
+            left_s=max(0, found.deadline_ms - found.now_ms) / 1000,
+        )
 
     def _entry(self, job_id: str) -> Steps[JobEntry]:
         entry: JobEntry | None = yield status.read_job(job_id)
@@ -266,6 +282,10 @@ def stats_of(account: Account) -> dict[str, Any]:
         "tokens_held": account.held,
         "budget": account.limit,
     }
+
+
+def _episode_stats(account: Account, *, low: bool, left_s: float) -> dict[str, Any]:
+    return {**stats_of(account), "budget_low": low, "time_remaining_s": left_s}
 
 
 def _job_id(tenant: str, idempotency_key: str | None) -> str:

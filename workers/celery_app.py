@@ -8,6 +8,7 @@ from ledger.redis_client import CONNECTION
 from ledger.settings import Settings
 from workers.context import WorkerContext
 from workers.guardian import GuardianStep
+from workers.heartbeat import HeartbeatStep
 from workers.startup import connect_signals
 from workers.task import JobTask
 
@@ -61,6 +62,6 @@ def create_app(settings: Settings) -> ApexCelery:
         redis_backend_health_check_interval=SOCKET["health_check_interval"],
     )
     app.register_task(JobTask())
-    app.steps["worker"].add(GuardianStep)
+    app.steps["worker"].update({GuardianStep, HeartbeatStep})
     connect_signals(app)
     return app

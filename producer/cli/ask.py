@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledger.errors import ApexError, InvalidRequest, ResultTimeout
+from ledger.errors import ApexError, InvalidRequest, JobNotFound, ResultTimeout
 from ledger.messages import State
 from ledger.priority import Priority
 from ledger.settings import Settings
@@ -23,6 +23,7 @@ from producer.outcomes import error_of
 @click.argument("prompt")
 @click.option("--agent", "agent_id", default="Planner", show_default=True, help="Who is asked.")
 @click.option("--session", "session_id", help="Session the request belongs to.")
+@click.option("--history", is_flag=True, help="The model reads the session's earlier turns too.")
 @click.option("--episode", "episode_id", help="Episode whose budget and deadline count.")
 @tenant_option
 @click.option(
@@ -32,6 +33,7 @@ from producer.outcomes import error_of
 )
 @click.option("--max-tokens", type=int, help="Tokens of the answer, at most.")
 @click.option("--model", help="Only instances that serve this model.")
+@click.option("--instance", help="Only this instance.")
 @click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.")
 @click.option(
     "--timeout", "timeout_s", type=float, help="Seconds to wait; then the job is cancelled."
@@ -48,8 +50,10 @@ def command(ctx: click.Context, /, prompt: str, as_json: bool, **options: Any) -
         prompt = _read_prompt(settings)
     given = {name: value for name, value in options.items() if value is not None}
     with LLMClient(settings) as client:
-        job = client.submit(prompt, **given)
+        order = client.order(prompt, **given)
+        job = client.job(order.job_id)
         try:
+            client.send(order)
             ctx.exit(_print_record(job, options) if as_json else _print_text(job, options))
         except BaseException as reason:
             _let_go(job, reason)
@@ -68,16 +72,20 @@ def _read_prompt(settings: Settings) -> str:
 
 
 def _print_text(job: Job, options: dict[str, Any]) -> int:
-    last = ""
+    last = low = ""
     try:
         for event in job.stream(timeout_s=options["timeout_s"]):
             if event.kind == "reset":
                 complain("the worker was lost; another attempt begins the answer anew:")
+            if event.kind == "budget_low":
+                low = f"{event.used:,} of {event.limit:,}"
             stream_text(event.text)
             last = event.text or last
     finally:
         if not last.endswith("\n"):
             say()  # what is said next, here or by the shell, begins a line
+    if low:
+        complain(f"the episode's budget is low: {low} tokens are spent.")
     result = job.outcome()
     if result.finish_reason == "length":
         complain(
@@ -100,6 +108,8 @@ def _let_go(job: Job, reason: BaseException) -> None:
     try:
         how = job.cancel()
         done = "is cancelled" if how in ("cancelled", "stopping") else f"had {how}"
+    except JobNotFound:  # it was interrupted before Redis had it
+        done = "was not enqueued"
     except ApexError as error:
         done = f"goes on, since it could not be cancelled ({error.message})"
     if isinstance(reason, KeyboardInterrupt):
