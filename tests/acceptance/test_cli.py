@@ -16,6 +16,7 @@ from producer import LLMClient
 from producer.cli.main import cli
 from producer.local import LocalStack
 from tests.support.command import DONE_S, apexq, assert_one_line, read, started
+from tests.support.held_replies import held_replies
 
 UNREACHABLE = "redis://127.0.0.1:1/0"
 
@@ -88,6 +89,33 @@ def test_ask_streams_and_ctrl_c_cancels_the_job(stack: LocalStack) -> None:
     job_id = err.partition("job ")[2].split()[0]
     with LLMClient(stack.settings) as client:
         assert client.job(job_id).outcome(timeout=DONE_S).state == "cancelled"
+
+
+def test_ctrl_c_before_redis_has_answered_the_submit_cancels_the_job(stack: LocalStack) -> None:
+    with LLMClient(stack.settings) as client:
+        client.complete("hello", agent_id="a")  # from now on Redis has the script
+    with (
+        held_replies(stack.redis_url, "submit") as way,
+        started("ask", "[[mock tokens=2000 tps=50]]", url=way.url) as process,
+    ):
+        assert way.held.wait(DONE_S)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=DONE_S)
+    assert process.returncode == 130
+    assert_one_line(err.strip() + "\n", "is cancelled.")
+    job_id = err.partition("job ")[2].split()[0]
+    with LLMClient(stack.settings) as client:
+        assert client.job(job_id).outcome(timeout=DONE_S).state == "cancelled"
+
+
+def test_ask_keeps_to_one_instance_and_reads_the_sessions_turns(stack: LocalStack) -> None:
+    ask = ("ask", "hello", "--session", "told", "--history", "--instance", "inst1", "--json")
+    first, second = (json.loads(apexq(*ask, url=stack.redis_url).stdout) for _ in range(2))
+    assert (first["instance"], second["instance"]) == ("inst1", "inst1")
+    assert second["usage"]["prompt_tokens"] > first["usage"]["prompt_tokens"]
+    refused = apexq("ask", "hello", "--instance", "inst9", url=stack.redis_url)
+    assert refused.returncode == 4
+    assert_one_line(refused.stderr, "There is no instance 'inst9'; registered: inst0, inst1")
 
 
 def test_ask_gives_up_in_time_and_cancels_the_job(stack: LocalStack) -> None:
