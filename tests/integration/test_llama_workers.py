@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import psutil
 import pytest
 
 pytest.importorskip("llama_cpp")
-pytest.importorskip("gguf")
+
+import llama_cpp
 
 from ledger import keys
 from ledger.redis_client import Ledger
@@ -19,6 +21,7 @@ from producer import ContextTooLong, InvalidRequest, LLMClient
 from tests.conftest import StartWorkers
 from tests.support import tiny_gguf
 from tests.support.commands import celery
+from tests.support.sentences import is_one_sentence
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
 
@@ -61,6 +64,45 @@ def test_five_agents_at_once_get_what_each_gets_alone(
     assert {result.usage.completion_tokens for result in together} == {300}
 
 
+def test_token_counts_are_llama_cpps_own(
+    client: LLMClient, start_workers: StartWorkers, env: dict[str, str]
+) -> None:
+    start_workers("inst0", env=env)
+    own = llama_cpp.Llama(env["APEX_GGUF_MODEL_PATH"], vocab_only=True, verbose=False)
+    for words in ("the thing and the other", "日本 🙂 \t Zürich", "<|end|>"):
+        usage = client.complete(**greedy(words, "Planner", max_tokens=7)).usage
+
+        read = f"<|user|>{words}<|end|><|assistant|>".encode()
+        assert usage.prompt_tokens == len(own.tokenize(read, add_bos=True, special=True))
+        assert usage.completion_tokens == 7
+    own.close()
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_a_second_turn_of_a_session_reads_only_the_new_tokens(
+    client: LLMClient, start_workers: StartWorkers, env: dict[str, str], history: bool
+) -> None:
+    # Given a first turn. These letters are part of no longer token, so the model reads its answer
+    # as it made it.
+    start_workers("inst0", env=env)
+    letters = {"type": "grammar", "grammar": "root ::= [jklmqvwxyz]+"}
+    no_bytes = {str(tiny_gguf.FIRST_BYTE + byte): -100.0 for byte in range(256)}
+    options = {"session_id": "s1", "response_format": letters, "logit_bias": no_bytes}
+    story = "once upon a time " * 20
+    first = client.complete(**greedy(story, "Planner", history=history, **options))
+    # When
+    again = greedy("and what then?", "Planner", history=history, **options)
+    if not history:
+        turns = [("user", story), ("assistant", first.text), ("user", again.pop("prompt"))]
+        again["messages"] = [{"role": role, "content": content} for role, content in turns]
+    second = client.complete(**again)
+    # Then its last token was made and never read
+    known = first.usage.prompt_tokens + first.usage.completion_tokens - 1
+    assert second.usage.cached_tokens == known
+    assert second.usage.prompt_tokens - known < 25
+    assert first.usage.cached_tokens == 0
+
+
 def test_a_preempted_answer_ends_as_if_it_had_not_been(
     client: LLMClient, start_workers: StartWorkers, env: dict[str, str], ledger: Ledger
 ) -> None:
@@ -79,7 +121,8 @@ def test_a_preempted_answer_ends_as_if_it_had_not_been(
     assert all(job.result(timeout=30).usage.completion_tokens == 5 for job in urgent)
     result = low.result(timeout=60)
     assert result.text == undisturbed.text
-    assert result.usage == undisturbed.usage
+    assert result.usage.completion_tokens == LONG
+    assert result.usage.cached_tokens == result.usage.prompt_tokens  # it was not read again
     assert "".join(event.text for event in low.stream(timeout_s=5)) == undisturbed.text
     kinds = [event.reason for event in replay(ledger, low.id) if event.kind == "requeued"]
     assert "yield" in kinds
@@ -129,6 +172,21 @@ def test_a_worker_whose_file_cannot_be_loaded_says_why(
         assert "Traceback" not in worker.log
     finally:
         worker.stop()
+
+
+def test_a_worker_whose_file_ends_its_process_gives_up_and_says_so(
+    redis_url: str, tmp_path: Path, env: dict[str, str], ledger: Ledger
+) -> None:
+    deadly = tiny_gguf.write(tmp_path / "deadly.gguf", kills=True)
+    worker = Worker("inst0", redis_url, tmp_path, {**env, "APEX_GGUF_MODEL_PATH": str(deadly)})
+
+    assert worker.process.wait(30) == os.EX_CONFIG
+
+    assert worker.log.count("could not load its model: its process ended 3 times") == 1
+    entry = ledger.redis.hgetall(keys.entry("inst0"))
+    assert entry["state"] == "failed"
+    assert is_one_sentence(entry["why"])
+    assert len(worker.log.splitlines()) < 60
 
 
 def test_a_worker_with_an_option_that_does_not_exist_does_not_start(
