@@ -6,20 +6,38 @@
 -- was idle may go ahead by BURST jobs' worth.
 --
 -- fair: for each band 'v' (virtual time: the largest tag that was served) and for each band and
--- tenant 'f' (where its next job begins). Tags begin at ORIGIN, which leaves room for the burst.
+-- tenant 'f' (where its next job begins); 'most': see drop_tags. Tags begin at ORIGIN, which leaves room for the burst.
 local BAND = 2 ^ 50
 local ORIGIN = 2 ^ 40
 local BURST = 4
 local BANDS = 4
+local MOST_TAGS = 10000
 local SUFFIX = { [0] = '', '\6\0223', '\6\0226', '\6\0229' }
 
 -- An instance's tags, read as they are needed and written together.
 local function new_tags(fair) return { fair = fair, virtual = {}, finish = {} } end
 
+-- An instance that is never idle sees ever more tenants. Lets go of the tags that are not ahead of
+-- the virtual time: their tenants are as good as new. The next look is at twice what is left.
+local function drop_tags(fair)
+  local count = redis.call('HLEN', fair)
+  if count <= MOST_TAGS or count <= tonumber(redis.call('HGET', fair, 'most') or 0) then return end
+  local virtual = redis.call('HMGET', fair, 'v0', 'v1', 'v2', 'v3')
+  local flat = redis.call('HGETALL', fair)
+  for i = 1, #flat, 2 do
+    local band = flat[i]:match('^f(%d):')
+    if band and tonumber(flat[i + 1]) <= tonumber(virtual[band + 1] or 0) then
+      redis.call('HDEL', fair, flat[i])
+    end
+  end
+  redis.call('HSET', fair, 'most', 2 * redis.call('HLEN', fair))
+end
+
 local function write_tags(tags)
   for field, tag in pairs(tags.finish) do
     redis.call('HSET', tags.fair, field, string.format('%.0f', tag))
   end
+  drop_tags(tags.fair)
 end
 
 -- The score of the tenant's next job of this cost, which moves the tenant's tag on.
