@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,21 @@ from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import ContextTooLong, InvalidRequest, LLMClient
 from tests.conftest import StartWorkers
-from tests.support import tiny_gguf
+from tests.support import servers, tiny_gguf
+from tests.support.command import apexq
 from tests.support.commands import celery
 from tests.support.sentences import is_one_sentence
-from tests.support.waiting import eventually
 from tests.support.workers import Worker
 
 AGENTS = ("Planner", "Coder", "Runner", "Critic", "Summarizer")
 LONG = 1500  # tokens of an answer that is still under way when the next job comes
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server: what is tested here is the model."""
+    with servers.server(servers.embedded(), tmp_path_factory.mktemp("valkey")) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -159,19 +168,36 @@ def test_what_a_request_does_wrong_fails_that_job_alone(
     assert client.complete(**greedy("hello", "Planner")).usage.completion_tokens == 300
 
 
-def test_a_worker_whose_file_cannot_be_loaded_says_why(
-    redis_url: str, tmp_path: Path, env: dict[str, str], ledger: Ledger
+def test_a_worker_whose_model_cannot_be_loaded_ends_and_the_status_says_why(
+    redis_url: str, tmp_path: Path, env: dict[str, str]
 ) -> None:
-    cut = tmp_path / "cut.gguf"
-    cut.write_bytes(Path(env["APEX_GGUF_MODEL_PATH"]).read_bytes()[:300_000])
-    worker = Worker("inst0", redis_url, tmp_path, {**env, "APEX_GGUF_MODEL_PATH": str(cut)})
-    try:
-        eventually(lambda: ledger.redis.hget(keys.entry("inst0"), "state") == "failed")
-        assert "file bounds" in str(ledger.redis.hgetall(keys.entry("inst0")))
-        assert "cut.gguf could not be loaded" in worker.log
+    # Given
+    good = Path(env["APEX_GGUF_MODEL_PATH"]).read_bytes()
+    escape = tiny_gguf.write(
+        tmp_path / "escape.gguf", chat_template="{{ ''.__class__.__mro__[1].__subclasses__() }}"
+    )
+    reasons = {
+        "inst0": (good[:300_000], "not within the file bounds"),
+        "inst1": (b"no model at all" * 999, "is not a GGUF file"),
+        "inst2": (b"GGUF" + struct.pack("<I", 9) + good[8:], "is a GGUF file of version 9"),
+        "inst3": (escape.read_bytes(), "chat template was stopped"),
+    }
+    workers = []
+    for name, (data, _) in reasons.items():
+        path = tmp_path / f"{name}.gguf"
+        path.write_bytes(data)
+        given = {**env, "APEX_GGUF_MODEL_PATH": str(path), "APEX_LLM_INSTANCES": "4"}
+        workers.append(Worker(name, redis_url, tmp_path, given))
+    # When
+    codes = [worker.process.wait(60) for worker in workers]
+    # Then
+    assert codes == [os.EX_CONFIG] * 4
+    shown = json.loads(apexq("status", "--json", url=redis_url).stdout)["instances"]
+    assert {one["name"]: one["state"] for one in shown} == dict.fromkeys(reasons, "failed")
+    for worker, one in zip(workers, shown, strict=True):
+        assert reasons[one["name"]][1] in one["why"]
+        assert one["why"] in worker.log
         assert "Traceback" not in worker.log
-    finally:
-        worker.stop()
 
 
 def test_a_worker_whose_file_ends_its_process_gives_up_and_says_so(
