@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from budgets.fit import Model
 from ledger.errors import InvalidSetting
 
 MAGIC = b"GGUF"
@@ -25,7 +26,7 @@ Value = Number | str | list[Number]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """``values``: the metadata by key, less long arrays and arrays of strings."""
+    """``values``: the metadata by key, less long arrays; of an array of strings its length."""
 
     values: dict[str, Value]
 
@@ -33,6 +34,16 @@ class Header:
     def trained_ctx(self) -> int:
         """Tokens of context that the model was made for; 0 if the file does not say."""
         return self._most("context_length", 0)
+
+    def model(self, weight_bytes: int) -> Model:
+        """What memory depends on."""
+        return Model(
+            weight_bytes,
+            self.kv_bytes_per_token(),
+            heads=self._most("attention.head_count", 0),
+            embedding=self._most("embedding_length", 0),
+            vocabulary=int(self._number("tokenizer.ggml.tokens")),
+        )
 
     def kv_bytes_per_token(self, bytes_per_value: int = 2) -> int:
         """What a token of context takes in the KV cache, all layers together."""
@@ -44,6 +55,10 @@ class Header:
         if len(kv_heads) == 1:
             kv_heads *= self._most("block_count", 0)
         return int(sum(kv_heads)) * (keys + values) * bytes_per_value
+
+    def _number(self, key: str) -> Number:
+        found = self.values.get(key, 0)
+        return 0 if isinstance(found, str | list) else found
 
     def _most(self, name: str, default: int) -> int:
         return int(max(self._per_layer(name, default)))
@@ -110,7 +125,7 @@ class _Reader:
         if kind == _STRING:
             for _ in range(int(count)):
                 self._skip(int(self.numbers("Q", 1)[0]))
-            return None
+            return int(count)
         if kind not in _NUMBERS:
             raise self._damaged()
         if count <= LONGEST_KEPT_ARRAY:

@@ -254,6 +254,19 @@ class BackendMissing(ApexError):
     default = "The backend {backend} needs its library: pip install 'apexq[{extra}]'."
 
 
+class DoesNotFit(ApexError):
+    """The instances do not fit into memory; ``place``, ``instances``, ``needed_gb``,
+    ``available_gb``, ``arithmetic`` (lines).
+    """
+
+    code = "does_not_fit"
+    default = (
+        "{instances} instances need {needed_gb} GB and {available_gb} GB of {place} are left; "
+        "start fewer, lower APEX_LLM_CTX_TOKENS, take a smaller model, or go on with --force "
+        "(APEX_MEMORY_CHECK=0)."
+    )
+
+
 class InstanceTaken(ApexError):
     """Another worker serves this queue; ``instance``, ``node``, ``pid``."""
 
