@@ -26,5 +26,6 @@ def logprobs_of(engine: Engine, logits: Logits, token: int, alternatives: int) -
         text = engine.piece(one).decode(errors="replace")
         return TokenLogprob(id=one, text=text, logprob=max(LEAST, float(likely[one])))
 
-    best = np.argsort(-likely, kind="stable")[:alternatives]
-    return entry(token).model_copy(update={"top": tuple(entry(int(one)) for one in best)})
+    best = np.argpartition(likely, -alternatives)[-alternatives:] if alternatives else ()
+    ranked = sorted(map(int, best), key=lambda one: -likely[one])
+    return entry(token).model_copy(update={"top": tuple(map(entry, ranked))})
