@@ -30,12 +30,13 @@ local function window_index(name, now)
   return (era * 400 + year) * 100 + month
 end
 
-local function read_windows(level, set, default, now)
+-- names: of the windows to read, beside those that have a default.
+local function read_windows(level, names, set, default, now)
   local total, month, day, hour = default:match('^(%d*):(%d*):(%d*):(%d*)$')
   local defaults = { month = month or '', day = day or '', hour = hour or '' }
   level.limit, level.windows = tonumber(set or total or default), {}
   for _, name in ipairs(WINDOWS) do
-    if defaults[name] ~= '' or level.counted:find(name, 1, true) then
+    if defaults[name] ~= '' or names:find(name, 1, true) then
       local h = redis.call('HMGET', level.key, 'limit:' .. name, 'used:' .. name, 'at:' .. name)
       local at = window_index(name, now)
       level.windows[#level.windows + 1] = { name = name, at = at,
@@ -50,7 +51,7 @@ local function read_level(key, default, now)
   local level = { key = key, limit = tonumber(h[1] or default), used = (h[2] or 0) + 0,
     held = (h[3] or 0) + 0, counted = h[4] or '', keep = h[5], deadline = tonumber(h[6]),
     windows = {} }
-  if h[4] or default:find(':', 1, true) then read_windows(level, h[1], default, now) end
+  if h[4] or default:find(':', 1, true) then read_windows(level, level.counted, h[1], default, now) end
   return level
 end
 

@@ -16,13 +16,14 @@ if #ARGV == 2 then
   return 1
 end
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'limit', ARGV[3]) end
+local names = level.counted
 for number, name in ipairs(WINDOWS) do
   if ARGV[3 + number] ~= '' then
     redis.call('HSET', KEYS[1], 'limit:' .. name, ARGV[3 + number])
-    level.counted = level.counted .. ' ' .. name
+    names = names .. ' ' .. name
   end
 end
-read_windows(level, false, '', now)
+read_windows(level, names, false, '', now)
 count_windows(level)
 if KEYS[2] then redis.call('SADD', KEYS[2], ARGV[1]) end
 if ARGV[2] ~= '' and level.held == 0 then expire(level, ARGV[2], now) end

@@ -30,8 +30,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ledger import instances, jobs, keys, status
-from ledger.accounts import read_accounts
+from budgets import levels_of
+from ledger import instances, jobs, keys, status, windows
+from ledger.accounts import read_accounts, reset_budget, set_budget
 from ledger.budget_spec import BudgetSpec
 from ledger.errors import (
     ApexError,
@@ -50,8 +51,11 @@ from ledger.messages import Event, Request, Result, State, Usage
 from ledger.redis_client import Ledger
 from ledger.settings import load_settings
 from ledger.stream import replay, text_of
+from ledger.usage import read_tenants, read_usage
+from ledger.windows import Window
 from producer import LLMClient
 from tests.support import servers
+from tests.support.model_accounts import NEVER, ModelAccount
 from tests.support.registering import OWNER, WAKEUP, register
 from tests.support.waiting import eventually
 
@@ -59,14 +63,17 @@ INSTANCES = ("inst0", "inst1")
 PRIORITIES = ("URGENT", "HIGH", "NORMAL", "LOW")
 LONG_S, SHORT_S = 3600.0, 0.001
 
-# Tokens; a level that is not here has no limit.
-LIMITS = {
-    ("tenant", "t0"): 700,
-    ("agent", "a0"): 300,
-    ("session", "s0"): 150,
-    ("episode", "e0"): 100,
-    ("episode", "e1"): 40,
-}
+# No hours: one may end while the test runs.
+BUDGETS = load_settings(
+    env={"APEX_CONFIG": ""},
+    budgets={
+        "tenant": {"t0": {"tokens": 900, "tokens_per_day": 500}, "t1": {"tokens_per_month": 300}},
+        "agent": {"Coder": {"tokens": 400, "tokens_per_day": 250}},
+        "role": {"Coder": {"tokens_per_day": 200, "tokens_per_month": 220}},
+        "session": {"s0": {"tokens": 150}},
+        "episode": {"e0": {"tokens": 100}, "e1": {"tokens_per_day": 40}},
+    },
+)
 
 SHORT = settings(
     max_examples=60,
@@ -118,6 +125,7 @@ class Place:
     name: str
     slots: int
     owner: str = ""
+    failed: bool = False
     popped: Counter[int] = field(default_factory=Counter)  # by band, since wake-ups were pushed
     leaving: set[str] = field(default_factory=set)  # running jobs that were told to make way
 
@@ -152,7 +160,7 @@ Order = tuple[Payer, str, int, float, bool]
 ORDERS: st.SearchStrategy[Order] = st.tuples(
     st.tuples(
         st.sampled_from(["t0", "t1"]),
-        st.sampled_from(["a0", "a1"]),
+        st.sampled_from(["Coder", "a1"]),
         st.sampled_from([None, None, "s0"]),
         st.sampled_from([None, None, "e0", "e1"]),
     ),
@@ -229,7 +237,8 @@ class Books(RuleBasedStateMachine):
         self.redis.flushall()
         self.jobs: dict[str, Job] = {}
         self.places: dict[str, Place] = {}
-        self.accounts: dict[str, list[int]] = {}  # used, held
+        self.accounts: dict[str, ModelAccount] = {}
+        self.day = self._index("day")
         self.hand: list[WakeUp] = []
         self.dropped: set[str] = set()
         self.nonces = self.ordered = 0
@@ -251,6 +260,7 @@ class Books(RuleBasedStateMachine):
     def something_happens(self, data: st.DataObject) -> None:
         # One rule, because Hypothesis leaves out rules at random, and these need one another.
         possible = [one for one in STEPS for _ in range(one.weight) if one.among(self)]
+        self._midnight_may_pass()
         chosen = data.draw(st.sampled_from(possible), label="what happens")
         one = data.draw(st.sampled_from(list(chosen.among(self))), label="to what")
         chosen.do(self, one, **{name: data.draw(how) for name, how in chosen.given.items()})
@@ -285,7 +295,7 @@ class Books(RuleBasedStateMachine):
             jobs.submit_many(sent, instance=name, max_attempts=attempts, max_waiting=room)
         )
 
-        assert [str(answer) for answer in answers] == [str(answer) for answer in expected]
+        assert [sums_of(answer) for answer in answers] == [sums_of(answer) for answer in expected]
 
     def _ordered(
         self,
@@ -307,9 +317,10 @@ class Books(RuleBasedStateMachine):
             priority=priority,
             timeout_s=timeout_s,
         )
-        job = Job(f"job-{self.ordered}", request, name, levels_of(request), hold, attempts)
-        for level in job.levels:
-            self.accounts.setdefault(level.key, [0, 0])
+        levels = levels_of(request, BUDGETS)
+        job = Job(f"job-{self.ordered}", request, name, levels, hold, attempts)
+        for level in levels:
+            self.accounts.setdefault(level.key, ModelAccount(level))
         return job
 
     def _accepted(self, job: Job, waiting: int, room: int) -> str | ApexError:
@@ -318,11 +329,11 @@ class Books(RuleBasedStateMachine):
             return job.instance
         if waiting >= room:
             return QueueFull(instance=job.instance, waiting=waiting, retry_after_s=5)
-        for level in job.levels:
-            if self._room(level) < job.held:
-                return self._denied(level, job.held)
-        for level in job.levels:
-            self.accounts[level.key][1] += job.held
+        accounts = self._accounts(job)
+        for refusal in filter(None, (account.refusal(job.held) for account in accounts)):
+            return refusal
+        for account in accounts:
+            account.hold(job.held)
         self.places[job.instance].popped.pop(job.band, None)
         return job.instance
 
@@ -423,17 +434,20 @@ class Books(RuleBasedStateMachine):
     @step(2, among=running, least=st.integers(1, 40), more=st.integers(0, 60))
     def hold(self, job: Job, least: int, more: int) -> None:
         least += job.made + job.prompt
-        rooms = [self._room(level) + job.held for level in job.levels]
-        denied = next((n for n, room in enumerate(rooms) if room < least), None)
-        if denied is not None:
+        accounts = self._accounts(job)
+        for account in accounts:
+            account.hold(-job.held)
+        refusal = next(filter(None, (account.refusal(least) for account in accounts)), None)
+        grant = job.held if refusal else min(least + more, *(one.room for one in accounts))
+        for _ in range(2):  # the reply may be lost
+            if refusal is None:
+                assert self._hold(job, job.claim, least + more, least) == grant
+                continue
             with pytest.raises(BudgetExceeded) as exceeded:
                 self._hold(job, job.claim, least + more, least)
-            assert str(exceeded.value) == str(self._denied(job.levels[denied], least))
-            return
-        grant = int(min(least + more, *rooms))
-        assert self._hold(job, job.claim, least + more, least) == grant
-        for level in job.levels:
-            self.accounts[level.key][1] += grant - job.held
+            assert sums_of(exceeded.value) == sums_of(refusal)
+        for account in accounts:
+            account.hold(grant)
         job.held = grant
 
     @step(2, among=running, failed=st.booleans())
@@ -462,18 +476,50 @@ class Books(RuleBasedStateMachine):
             again = state is job.state and claim.fence == job.fence
             assert self._send_finish(job, claim, state, 5) is again
 
+    # Budgets
+
+    @step(2, among=lambda books: books.accounts.values(), window=st.sampled_from(["day", "month"]))
+    def a_window_turns(self, account: ModelAccount, window: Window) -> None:
+        field = f"at:{window}"
+        if self.redis.hexists(account.level.key, field):
+            self.redis.hset(account.level.key, field, self._index(window) - 1)
+        account.turn(window)
+
+    @step(
+        1,
+        among=lambda books: books.accounts.values(),
+        window=st.sampled_from([None, "day", "month"]),
+        more=st.integers(1, 60),
+    )
+    def a_limit_is_set(self, account: ModelAccount, window: Window | None, more: int) -> None:
+        account.set(window, NEVER)
+        limit = account.used_in(window) + account.held + more
+        account.set(window, limit)
+        name = f"tokens_per_{window}" if window else "tokens"
+        for _ in range(2):  # the reply may be lost
+            self.ledger.run(set_budget(account.level, BudgetSpec(**{name: limit})))
+
+    @step(1, among=lambda books: [one for one in books.accounts.values() if one.was_set])
+    def limits_are_taken_back(self, account: ModelAccount) -> None:
+        if account.fits(account.defaults):
+            account.reset()
+            for _ in range(2):
+                self.ledger.run(reset_budget(account.level))
+
     # Instances
 
     @step(1, name=NAMES, state=st.sampled_from(["ready", "failed"]))
     def a_worker_registers_and_beats(self, _: None, name: str, state: Any) -> None:
         place = self.places[name]
-        with pytest.raises(InstanceTaken) as taken:
-            self._register(name, "another")
-        assert taken.value.owner == place.owner
+        if not place.failed:  # whoever failed may be followed at once
+            with pytest.raises(InstanceTaken) as taken:
+                self._register(name, "another")
+            assert taken.value.owner == place.owner
         self._register(name, place.owner)
         assert self.ledger.run(instances.set_state(name, place.owner, state))
         assert not self.ledger.run(instances.set_state(name, "another", "stopped"))
         assert self.redis.hget(keys.entry(name), "state") == state
+        place.failed = state == "failed"
         ids = [*self.jobs, "unheard-of"]
         beat = self.ledger.run(instances.beat(name, place.owner, lease_ms=60_000, job_ids=ids))
         assert not beat.taken
@@ -493,21 +539,27 @@ class Books(RuleBasedStateMachine):
 
     @invariant()
     def budgets_add_up(self) -> None:
-        levels = {level.key: level for job in self.jobs.values() for level in job.levels}
-        held: Counter[str] = Counter()
-        used: Counter[str] = Counter()
-        for job in self.jobs.values():
-            for level in job.levels:
-                held[level.key] += 0 if job.state.terminal else job.held
-                used[level.key] += job.cost
-        if not levels:
-            return
-        for level, account in zip(
-            levels.values(), self.ledger.run(read_accounts([*levels.values()])), strict=True
-        ):
-            assert (account.used, account.held) == (used[level.key], held[level.key]), level
-            assert [account.used, account.held] == self.accounts[level.key], level
-            assert account.limit is None or account.used + account.held <= account.limit, level
+        models = list(self.accounts.values())
+        found = self.ledger.run(read_accounts([model.level for model in models]))
+        for model, account in zip(models, found, strict=True):
+            own = [job for job in self.jobs.values() if model.level in job.levels]
+            held = sum(job.held for job in own if not job.state.terminal)
+            assert (account.used, account.held) == (sum(job.cost for job in own), held), model.level
+            assert (account.used, account.held) == (model.used, model.held), model.level
+            rows = [(None, account.limit, account.used)]
+            rows += [(one.window, one.limit, one.used) for one in account.windows]
+            seen = {window: (limit, used) for window, limit, used in rows if limit is not None}
+            assert seen == {
+                window: (limit, model.used_in(window)) for window, limit in model.limits.items()
+            }, model.level
+            assert all(used + held <= limit for limit, used in seen.values()), model.level
+
+    @invariant()
+    def idle_sessions_and_episodes_go_and_no_other_level(self) -> None:
+        for model in self.accounts.values():
+            ttl_ms = self.redis.pttl(model.level.key)
+            goes = model.level.keep_s is not None and not model.held
+            assert ttl_ms == -2 or (ttl_ms > 0) == goes, model.level
 
     @invariant()
     def jobs_are_what_they_should_be(self) -> None:
@@ -532,6 +584,7 @@ class Books(RuleBasedStateMachine):
                 job.prompt,
                 0 if job.state.terminal else job.held,
             ), job
+            assert facts.state.terminal or facts.made + facts.prompt_tokens <= facts.held, job
             assert (entry.result is not None) == job.state.terminal, job
             assert (ttl_ms > 0) == job.state.terminal, job  # what has ended goes, nothing else
             valid = [one for one in job.claims if one.fence == facts.fence]
@@ -612,7 +665,9 @@ class Books(RuleBasedStateMachine):
             else:
                 self.cancel(job)
         self.check_all()
-        assert all(held == 0 for _, held in self.accounts.values())
+        for level in self.accounts:
+            assert int(self.redis.hget(level, "held") or 0) == 0
+        self._usage_adds_up()
         for name in self.places:
             for key in (keys.waiting, keys.woken, keys.running):
                 assert self.redis.zcard(key(name)) == 0
@@ -623,6 +678,7 @@ class Books(RuleBasedStateMachine):
     def check_all(self) -> None:
         for check in (
             self.budgets_add_up,
+            self.idle_sessions_and_episodes_go_and_no_other_level,
             self.jobs_are_what_they_should_be,
             self.streams_have_no_gap_and_one_end,
             self.each_job_is_in_the_one_place_of_its_state,
@@ -646,7 +702,7 @@ class Books(RuleBasedStateMachine):
                 gone_owner=gone_owner,
             )
         )
-        place.owner = owner
+        place.owner, place.failed = owner, False
 
     def _submit(self, job: Job, name: str, hold: int, room: int) -> str:
         return self.ledger.run(
@@ -765,7 +821,8 @@ class Books(RuleBasedStateMachine):
         )
 
     def _finish(self, job: Job, state: State, prompt: int) -> None:
-        assert self._send_finish(job, job.claim, state, prompt)
+        for _ in range(2):  # the reply may be lost
+            assert self._send_finish(job, job.claim, state, prompt)
         self._ends(job, state, max(prompt, job.prompt))
 
     def _send_finish(self, job: Job, claim: Claim, state: State, prompt: int) -> bool:
@@ -776,7 +833,8 @@ class Books(RuleBasedStateMachine):
             usage=Usage(prompt_tokens=prompt, completion_tokens=job.made),
             instance=job.instance,
         )
-        return self.ledger.run(jobs.finish(result, fence=claim.fence, levels=job.levels))
+        call = jobs.finish(result, fence=claim.fence, levels=job.levels, model="mock")
+        return self.ledger.run(call)
 
     def _cancel(self, job: Job, name: str) -> str:
         result = Result(job_id=job.id, state=State.CANCELLED, instance=name)
@@ -801,22 +859,26 @@ class Books(RuleBasedStateMachine):
     def _ends(self, job: Job, state: State, prompt: int) -> None:
         job.state, job.cost = state, prompt + job.made
         job.kinds.append("end")
-        for level in job.levels:
-            self.accounts[level.key][0] += job.cost
-            self.accounts[level.key][1] -= job.held
+        for account in self._accounts(job):
+            account.settle(job.cost, job.held)
+
+    def _accounts(self, job: Job) -> list[ModelAccount]:
+        return [self.accounts[level.key] for level in job.levels]
+
+    def _usage_adds_up(self) -> None:
+        expected: Counter[tuple[str, str, str]] = Counter()
+        for job in self.jobs.values():
+            if job.claims:
+                expected[job.request.tenant, job.request.agent_id, "mock"] += job.cost
+        found: Counter[tuple[str, str, str]] = Counter()
+        tenants, today = self.ledger.run(read_tenants())
+        for tenant in tenants:
+            for one in self.ledger.run(read_usage(tenant, [today - 1, today])):
+                found[one.tenant, one.agent, one.model] += one.prompt_tokens + one.completion_tokens
+        assert +found == +expected
 
     def _pushed(self, name: str) -> None:
         self.places[name].popped.clear()
-
-    def _room(self, level: Level) -> float:
-        used, held = self.accounts[level.key]
-        return level.default.tokens - used - held if level.default else float("inf")
-
-    def _denied(self, level: Level, requested: int) -> BudgetExceeded:
-        used, held = self.accounts[level.key]
-        assert level.default is not None
-        assert level.default.tokens is not None
-        return BudgetExceeded.of(level.name, level.default.tokens, used, held, requested)
 
     def _entries(self) -> Iterator[tuple[Job, tuple[status.JobEntry, int]]]:
         if not self.jobs:
@@ -829,23 +891,28 @@ class Books(RuleBasedStateMachine):
             assert isinstance(entry, status.JobEntry)
             yield job, (entry, ttl_ms)
 
+    def _index(self, window: Window) -> int:
+        return windows.index(window, self._now_ms())
+
+    def _midnight_may_pass(self) -> None:
+        if self._index("day") != self.day:
+            self.day = self._index("day")
+            for account in self.accounts.values():
+                account.turn("day")
+                if self.redis.hget(account.level.key, "at:month") != str(self._index("month")):
+                    account.turn("month")
+
     def _now_ms(self) -> int:
         seconds, micros = self.redis.time()
         return int(seconds * 1000 + micros // 1000)
 
 
-def levels_of(request: Request) -> list[Level]:
-    tenant, agent = request.tenant, request.agent_id
-    named: list[tuple[str, tuple[str, ...]]] = [("tenant", (tenant,)), ("agent", (tenant, agent))]
-    if request.session_id:
-        named.append(("session", (tenant, agent, request.session_id)))
-    if request.episode_id:
-        named.append(("episode", (tenant, request.episode_id)))
-    found = []
-    for scope, ids in named:
-        tokens = LIMITS.get((scope, ids[-1]))
-        found.append(Level(scope, ids, BudgetSpec(tokens=tokens) if tokens else None))
-    return found
+def sums_of(answer: str | ApexError) -> Any:
+    """An answer without the time that it was given at."""
+    if not isinstance(answer, BudgetExceeded):
+        return str(answer)
+    facts = answer.facts
+    return [facts[name] for name in ("scope", "limit", "used", "held", "requested", "window")]
 
 
 def text_for(claim: Claim, chunk: int) -> str:
