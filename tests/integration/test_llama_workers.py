@@ -215,6 +215,20 @@ def test_a_worker_whose_file_ends_its_process_gives_up_and_says_so(
     assert len(worker.log.splitlines()) < 60
 
 
+def test_a_model_that_cannot_be_loaded_again_is_given_up(
+    start_workers: StartWorkers, env: dict[str, str], tmp_path: Path
+) -> None:
+    model = tiny_gguf.write(tmp_path / "model.gguf")
+    (worker,) = start_workers("inst0", env={**env, "APEX_GGUF_MODEL_PATH": str(model)})
+    tiny_gguf.write(tmp_path / "deadly.gguf", kills=True).replace(model)
+
+    (child,) = psutil.Process(worker.process.pid).children()
+    child.kill()
+
+    assert worker.process.wait(30) == os.EX_CONFIG
+    assert "could not load its model: its process ended 3 times" in worker.log
+
+
 def test_a_worker_with_an_option_that_does_not_exist_does_not_start(
     redis_url: str, env: dict[str, str]
 ) -> None:

@@ -37,7 +37,7 @@ store = redis.Redis.from_url(os.environ["REDIS_URL"])
 if how == "sentence":
     sys.exit(why)
 if how == "once" and store.exists("came up before"):
-    sys.exit(why)
+    sys.exit(int(why) if why.isdigit() else why)
 if how == "silent":
     print(why, flush=True)
 else:
@@ -283,6 +283,18 @@ def test_a_worker_that_dies_again_and_again_is_given_up(call: Any, fake: Any) ->
         *["apexq: inst0 ended (exit code 1); starting it again\n"] * 3,
     ]
     assert "5 times in 60 s and is not started again; the last line: out of memory" in said[4]
+
+
+def test_a_worker_that_cannot_load_its_model_any_more_is_not_started_again(
+    call: Any, fake: Any
+) -> None:
+    caller, processes = call(fake("once", str(os.EX_CONFIG)))
+    worker = next(one for one in processes if "fake_worker" in " ".join(one.cmdline()))
+    worker.kill()
+    assert [next(caller.stderr) for _ in range(2)] == [
+        "apexq: inst0 ended (SIGKILL); starting it again\n",
+        "apexq: inst0 is not started again; its log says why\n",
+    ]
 
 
 def test_deaths_far_apart_are_forgotten() -> None:
