@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from ledger.messages import ChatMessage, Request
 from ledger.settings import load_settings
 from tests.support import tiny_gguf
 from tests.support.sentences import is_one_sentence
-from workers.backends import Piece, Run, create
+from workers.backends import Piece, Run, create, llama_options
 from workers.backends.llama_cpp import LlamaCppBackend
 
 Start = Callable[..., LlamaCppBackend]
@@ -632,6 +633,18 @@ def test_an_option_that_cannot_be_used_is_refused_in_a_sentence(
     with pytest.raises(InvalidSetting, match=said) as caught:
         prepared(model, **options)
     assert is_one_sentence(caught.value)
+
+
+def test_all_layers_go_to_the_gpu_and_instances_share_the_cores(model: Path) -> None:
+    settings = load_settings(env={}, gguf_model_path=model, instances=2)
+    options = llama_options.parse(settings.instances[0])
+    many = settings.model_copy(update={"instances": settings.instances * 1000})
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+    assert options.n_gpu_layers == -1
+    assert llama_options.threads(options, settings) == max(1, (cores or 1) // 2)
+    assert llama_options.threads(options, many) == 1
+    assert llama_options.threads(options.model_copy(update={"n_threads": 7}), settings) == 7
 
 
 def test_it_is_not_well_before_it_is_loaded_nor_after_it_is_closed(model: Path) -> None:
