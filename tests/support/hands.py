@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Sequence
 
 from ledger import jobs, keys
 from ledger.jobs import Claim
+from ledger.levels import Level
 from ledger.messages import Result, State
 from ledger.priority import Priority
 from ledger.redis_client import Ledger
@@ -33,10 +35,10 @@ class Hands:
                 return self._claim(json.loads(raw)["id"])
         raise AssertionError("no wake-up is in Celery's lists")
 
-    def finish(self, claim: Claim) -> None:
-        """Ends a job."""
+    def finish(self, claim: Claim, levels: Sequence[Level] = ()) -> None:
+        """Ends a job; its tokens are settled at these levels."""
         result = Result(job_id=claim.job_id, state=State.SUCCEEDED, instance="inst0")
-        assert self._ledger.run(jobs.finish(result, fence=claim.fence, levels=()))
+        assert self._ledger.run(jobs.finish(result, fence=claim.fence, levels=levels))
 
     def give_back(self, claim: Claim) -> None:
         """Makes way for a better job."""
