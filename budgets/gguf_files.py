@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ledger.settings import InstanceSpec, Settings
 
+ON_THE_HUB = re.compile(r"hf:([\w.-]+/[\w.-]+):(.+\.gguf)")
 _PART = re.compile(r"(.+)-00001-of-(\d{5})\.gguf")
 
 
@@ -30,3 +31,20 @@ def parts_of(name: str) -> list[str]:
 def size_of(path: Path) -> int:
     """Bytes of all the model's files."""
     return sum(path.with_name(part).stat().st_size for part in parts_of(path.name))
+
+
+def local_path(source: str) -> Path | None:
+    """The file of a path or ``hf:org/repo:file.gguf`` if all of it is on this machine; of a model
+    in several parts the first.
+    """
+    found = ON_THE_HUB.fullmatch(source)
+    if found is None:
+        path = Path(source).expanduser()
+        there = all(path.with_name(part).is_file() for part in parts_of(path.name))
+        return path if there else None
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ModuleNotFoundError:
+        return None
+    paths = [try_to_load_from_cache(found[1], part) for part in parts_of(found[2])]
+    return Path(str(paths[0])) if all(isinstance(path, str) for path in paths) else None

@@ -60,7 +60,7 @@ def read(folder: Path) -> Model | None:
     """The model in a local folder, with the size of its files; None if it cannot be told."""
     try:
         config = parse(json.loads((folder / "config.json").read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
     for pattern in WEIGHTS:
         files = list(folder.glob(pattern))
@@ -73,7 +73,7 @@ def parse(fields: dict[str, Any]) -> Config:
     """A ``config.json`` as a shape; that of a model with images has the text's in ``text_config``.
 
     Raises:
-        KeyError, TypeError, ValueError: it has no such shape.
+        KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError: it has no such shape.
     """
     fields = fields.get("text_config", fields)
     heads = int(fields["num_attention_heads"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 PROC = Path("/proc/meminfo")
@@ -23,6 +26,25 @@ def available_bytes(*, on_gpu: bool = False) -> int | None:
     if not known:
         return None
     return int(min(known) * MAC_GPU_SHARE) if on_gpu else min(known)
+
+
+def gpu_bytes(env: Mapping[str, str] = os.environ) -> int | None:
+    """Free memory of the NVIDIA GPUs that a process with ``env`` may use, by their driver's tool;
+    None where there is no such tool or GPU.
+    """
+    tool = shutil.which("nvidia-smi", path=env.get("PATH"))
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=index,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        free = dict(line.split(", ") for line in said.strip().splitlines())
+        visible = env.get("CUDA_VISIBLE_DEVICES", "").replace(" ", "")
+        if visible.replace(",", "").isdecimal():  # and not the GPUs' ids
+            free = {index: mib for index, mib in free.items() if index in visible.split(",")}
+        return sum(int(mib) for mib in free.values()) << 20 if free else None
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 def _of_machine() -> int | None:

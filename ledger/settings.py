@@ -101,6 +101,11 @@ class Settings(BaseModel):
     load_timeout_s: Seconds = setting(600.0, "APEX_LOAD_TIMEOUT_S",
         about="How long a model may take to load.")
 
+    memory_check: bool = setting(True, "APEX_MEMORY_CHECK",
+        about="0: models are started even where they do not seem to fit into memory.")
+    memory_limit_mb: int | None = setting(None, "APEX_MEMORY_LIMIT_MB",
+        about="Memory of its own that the process of an instance may have, MB; Linux only.", ge=256)
+
     temperature: float = setting(0.7, "LLM_TEMPERATURE",
         about="Sampling temperature of requests that give none.", ge=0, le=10)
     top_p: float = setting(0.9, "LLM_TOP_P",

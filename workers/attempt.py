@@ -294,6 +294,13 @@ class Attempt:
             backend,
             frames,
         )
+        if isinstance(error, MemoryError):
+            return BackendError(
+                f"The process of {self._place.spec.name} has no memory left for this job (MemoryError); "
+                "raise APEX_MEMORY_LIMIT_MB, or shorten the prompt.",
+                backend=backend,
+                retriable=False,
+            )
         said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
         return BackendError(
             f"The backend {backend} failed ({said}).", backend=backend, retriable=False

@@ -22,6 +22,7 @@ from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec
 from workers import backends
 from workers.context import WorkerContext
+from workers.memory_limit import limit_memory
 from workers.processes import alive
 from workers.runner import Runner
 from workers.wakeup import render
@@ -150,6 +151,7 @@ def _load(context: WorkerContext, node: str) -> None:
             ledger.run(instances.set_state(spec.name, context.owner, "starting", what))
 
     try:
+        limit_memory(context.settings.memory_limit_mb)
         backend = backends.create(spec, context.settings)
         backend.load(say)
         _warm_up(backend)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -16,20 +16,24 @@ from ledger.redis_client import Ledger, without_password
 from ledger.settings import Settings
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import local_settings
+from producer.fit import fits_of
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_REDIS = 7
 SKEW_S = 2.0
 
+Status = Literal["ok", "warn", "fail", "skip"]
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding; ``todo`` is what to do about it."""
+    """One finding; ``todo`` is what to do about it, ``lines`` are what it was found from."""
 
     name: str
-    status: Literal["ok", "warn", "fail", "skip"]
+    status: Status
     found: str
     todo: str = ""
+    lines: tuple[str, ...] = ()
 
 
 def examine() -> Iterator[Check]:
@@ -62,6 +66,7 @@ def _examine_redis(ledger: Ledger, settings: Settings) -> Iterator[Check]:
         skew_s = time.time() - seconds - micros / 1e6
     except ApexError as error:
         yield Check("redis", "fail", error.message, "start it, or `apexq up`, or set REDIS_URL")
+        yield check_memory(settings, up=())
         yield _skipped("no Redis")
         return
     yield Check("redis", "ok", f"{url} answers ({took_ms:.1f} ms for two questions)")
@@ -69,10 +74,14 @@ def _examine_redis(ledger: Ledger, settings: Settings) -> Iterator[Check]:
     yield check_eviction(info)
     yield check_persistence(info, _snapshots(ledger))
     yield check_clock(skew_s)
+    ready: list[str] = []
     try:
-        yield check_instances(read_instances(ledger), settings.absent_s)
+        instances = read_instances(ledger)
+        ready = [one.name for one in instances if one.state == "ready"]
+        yield check_instances(instances, settings.absent_s)
     except ApexError as error:
         yield Check("instances", "fail", error.message, "see which keys begin with apexq:")
+    yield check_memory(settings, up=ready)
 
 
 def check_python(version: tuple[int, ...]) -> Check:
@@ -147,6 +156,23 @@ def check_instances(instances: Sequence[Instance], absent_s: float) -> Check:
     if blocking or not ready:
         return Check("instances", "fail", found, start)
     return Check("instances", "warn" if down else "ok", found, start if down else "")
+
+
+def check_memory(settings: Settings, up: Collection[str]) -> Check:
+    """Whether the models of the instances that are not ``up`` yet fit into memory."""
+    try:
+        fits = fits_of(settings, up=up)
+    except ApexError as error:
+        return Check("memory", "fail", error.message, "name another file, or get it again")
+    arithmetic = tuple(line for fit in fits for line in fit.lines())
+    if not arithmetic:
+        return Check("memory", "ok", "no model is to be loaded into this machine's memory")
+    if not all(fit.fits for fit in fits):
+        todo = "start fewer instances, lower APEX_LLM_CTX_TOKENS, or take a smaller model"
+        status: Status = "fail" if settings.memory_check else "warn"
+        return Check("memory", status, "the models do not fit", todo, arithmetic)
+    found = "the models fit" if all(fit.known for fit in fits) else "not known for all models"
+    return Check("memory", "ok", found, lines=arithmetic)
 
 
 def _snapshots(ledger: Ledger) -> str:

@@ -38,5 +38,7 @@ def command(as_json: bool) -> int:
 def _show(check: Check) -> None:
     mark = click.style(f"{check.status:<5}", fg=COLOURS[check.status])
     say(f"{mark} {check.name:<12} {printable(check.found)}")
+    for line in check.lines:
+        say(f"{'':<5} {'':<12} {printable(line)}")
     if check.todo and check.status != "ok":
         say(f"{'':<5} {'':<12} -> {check.todo}")

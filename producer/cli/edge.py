@@ -24,6 +24,7 @@ class Exit(IntEnum):
     REFUSED = 4
     JOB_FAILED = 5
     NOT_FOUND = 6
+    NO_MEMORY = 7
     TIMED_OUT = 124
     INTERRUPTED = 130
 
@@ -61,6 +62,7 @@ def exit_code(error: ApexError) -> Exit:
         errors.NoInstance: Exit.REFUSED,
         errors.UnknownModel: Exit.REFUSED,
         errors.IdempotencyConflict: Exit.REFUSED,
+        errors.DoesNotFit: Exit.NO_MEMORY,
         errors.JobFailed: Exit.JOB_FAILED,
         errors.JobNotFound: Exit.NOT_FOUND,
         errors.ResultTimeout: Exit.TIMED_OUT,

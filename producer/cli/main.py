@@ -29,9 +29,9 @@ EPILOG = """\b
 Exit codes:
     0  done                      5  the job failed
     1  failed                    6  there is no such job
-    2  wrong flag or setting   124  timed out
-    3  Redis does not answer   130  interrupted (Ctrl-C)
-    4  refused: budget, full queue, invalid request, unknown model, no instance
+    2  wrong flag or setting     7  the models do not fit into memory
+    3  Redis does not answer   124  timed out
+    4  refused, not enqueued   130  interrupted (Ctrl-C)
 
 Settings come from the environment and apexq.toml; docs/cli.md and docs/settings.md say more.
 """

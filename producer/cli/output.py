@@ -27,6 +27,11 @@ def complain(sentence: str) -> None:
     click.echo(f"apexq: {printable(' '.join(sentence.split()))}", err=True)
 
 
+def say_aside(text: str) -> None:
+    """Lines on stderr: what belongs to a complaint and needs more than a sentence."""
+    click.echo(printable(text), err=True)
+
+
 def stream_text(text: str) -> None:
     """A part of an answer, as it is into a pipe or file, harmless into a terminal."""
     # Not click.echo: it takes escape sequences out of what goes to a pipe.

@@ -9,8 +9,9 @@ import click
 
 from ledger.settings import Settings, load_settings
 from producer.cli.options import json_option
-from producer.cli.output import say, say_json
+from producer.cli.output import complain, say, say_aside, say_json
 from producer.cli.watch import Watch
+from producer.fit import fits_of
 from producer.local import LocalStack, detached
 from producer.local.valkey import HOST
 
@@ -22,6 +23,7 @@ from producer.local.valkey import HOST
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port of the Redis that is started.  [any free]"
 )
+@click.option("--force", is_flag=True, help="Start even if the models do not seem to fit.")
 @click.option("--detach", "-d", is_flag=True, help="Return once it is up; `apexq down` stops them.")
 @json_option
 def command(
@@ -29,6 +31,7 @@ def command(
     backend: str | None,
     model: str | None,
     port: int | None,
+    force: bool,
     detach: bool,
     as_json: bool,
 ) -> None:
@@ -37,8 +40,14 @@ def command(
     Runs until Ctrl-C, or until `apexq down` in the same directory. Where the settings name a Redis
     (REDIS_URL), that one is used and not stopped. Data and logs are in `.apexq`.
     """
-    wanted: dict[str, Any] = {"instances": instances, "backend": backend, "model": model}
+    wanted: dict[str, Any] = {
+        "instances": instances,
+        "backend": backend,
+        "model": model,
+        "memory_check": False if force else None,
+    }
     settings = load_settings(**wanted)
+    _require_memory(settings, as_json)
     named = "redis_url" in settings.model_fields_set
     # Its port is chosen here, and not by the stack, so that the instances can be watched.
     arguments = wanted | {
@@ -56,6 +65,19 @@ def command(
             watch.finish()
             _announce(settings, stack.redis_url, as_json, "Ctrl-C stops them.")
             _stay(stack, as_json)
+
+
+def _require_memory(settings: Settings, as_json: bool) -> None:
+    """Refuses models that do not fit, after the arithmetic; or shows that and goes on."""
+    for fit in fits_of(settings):
+        if fit.fits:
+            continue
+        if not as_json:
+            say_aside("\n".join(fit.lines()))
+        if settings.memory_check:
+            fit.require()
+        elif not as_json:
+            complain("the models do not seem to fit into memory; starting them all the same")
 
 
 def _announce(settings: Settings, url: str, as_json: bool, how_to_stop: str) -> None:

@@ -28,6 +28,7 @@ CODES = {
     "IdempotencyConflict",
     Exit.JOB_FAILED: "JobFailed JobCancelled JobDead BackendError ContextTooLong",
     Exit.NOT_FOUND: "JobNotFound",
+    Exit.NO_MEMORY: "DoesNotFit",
     Exit.TIMED_OUT: "ResultTimeout DeadlineExceeded JobExpired",
 }
 

@@ -94,13 +94,14 @@ class LlamaCppBackend:
         from workers.backends.llama_engine import offloads
         from workers.backends.llama_model import LlamaModel
 
-        llama_memory.refuse_if_too_large(
-            path,
-            header,
-            weight_bytes=gguf_files.size_of(path),
-            ctx_tokens=self._window,
-            available=machine.available_bytes(on_gpu=offloads(self._options.n_gpu_layers)),
-        )
+        if self._settings.memory_check:
+            llama_memory.refuse_if_too_large(
+                path,
+                header,
+                weight_bytes=gguf_files.size_of(path),
+                ctx_tokens=self._window,
+                available=machine.available_bytes(on_gpu=offloads(self._options.n_gpu_layers)),
+            )
         self._model = LlamaModel(
             path,
             self._options,

@@ -32,5 +32,6 @@ def refuse_if_too_large(
         f"{path.name} needs {(weight_bytes + kv_bytes) / GB:.1f} GB "
         f"(weights {weight_bytes / GB:.1f} + {ctx_tokens} tokens of context {kv_bytes / GB:.1f}) "
         f"and {available / GB:.1f} GB of memory are left; "
-        "take a smaller model or quantisation, or lower APEX_LLM_CTX_TOKENS."
+        "take a smaller model or quantisation, or lower APEX_LLM_CTX_TOKENS "
+        "(or go on all the same, with APEX_MEMORY_CHECK=0)."
     )

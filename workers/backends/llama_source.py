@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from budgets.gguf_files import named_for, parts_of
+from budgets.gguf_files import ON_THE_HUB, named_for, parts_of
 from ledger.errors import InvalidSetting
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Say, unsaid
 from workers.backends.llama_download import download
-
-_ON_THE_HUB = re.compile(r"hf:([\w.-]+/[\w.-]+):(.+\.gguf)")
 
 
 def source_of(spec: InstanceSpec, settings: Settings) -> str:
@@ -40,7 +37,7 @@ def fetch(source: str, say: Say = unsaid) -> Path:
         BackendMissing: the hub's client is not installed.
     """
     if source.startswith("hf:"):
-        found = _ON_THE_HUB.fullmatch(source)
+        found = ON_THE_HUB.fullmatch(source)
         if found is None:
             raise InvalidSetting(f"{source} is not of the form hf:org/repo:file.gguf.")
         first, *_ = [download(found[1], name, say) for name in parts_of(found[2])]

@@ -116,5 +116,7 @@ def _misbehave(wants: Directives, index: int, run: Run) -> None:
         raise BackendError("The mock was told to fail here.", backend="mock", retriable=False)
     if index == wants.crash_at and run.attempt <= wants.crashes:
         os.kill(os.getpid(), signal.SIGKILL)
+    if index == 0 and wants.eat_mb:
+        bytearray(wants.eat_mb * 1_000_000)
     if index == wants.hang_at:
         signal.pause()

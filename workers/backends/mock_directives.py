@@ -18,7 +18,8 @@ class Directives(BaseModel):
 
     ``tokens`` to emit, ``tps`` tokens per second, ``first_ms`` until the first; at that token:
     ``crash_at`` kills the own process (in the first ``crashes`` attempts), ``hang_at`` stops
-    emitting, ``error_at`` raises; ``say`` is the text of the answer.
+    emitting, ``error_at`` raises; ``say`` is the text of the answer; ``eat_mb`` takes that much
+    memory before the first token.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -31,6 +32,7 @@ class Directives(BaseModel):
     hang_at: int | None = None
     error_at: int | None = None
     say: str | None = None
+    eat_mb: int | None = Field(default=None, ge=1)
 
 
 def parse(text: str) -> Directives:
