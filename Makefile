@@ -11,7 +11,7 @@ CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: venv llama demo test check format bench lock clean
+.PHONY: venv llama demo test check format bench memory lock clean
 
 venv: $(READY)
 
@@ -50,6 +50,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Whether Redis is as empty after 100,000 jobs as before; takes a minute or two.
+memory: $(READY)
+	$(BIN)/python -m benchmarks.memory
 
 # Writes the lock files anew from pyproject.toml; the second is the first and llama.cpp.
 lock: $(READY)
