@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
+
+log = logging.getLogger(__name__)
 
 RECONNECT_CAP_S = 2
 EVENTS_WITHIN_S = 0.25  # monitors may be that much behind
@@ -39,10 +43,23 @@ class JobConsumer(Consumer):
             self.event_dispatcher.flush()
 
     def ensure_connected(self, conn: Any) -> Any:
-        conn.ensure_connection = partial(
-            conn.ensure_connection,
-            interval_start=0.5,
-            interval_step=0.5,
-            interval_max=RECONNECT_CAP_S,
-        )
+        pauses = {
+            "interval_start": 0.5,
+            "interval_step": 0.5,
+            "interval_max": RECONNECT_CAP_S,
+        }
+        conn.ensure_connection = partial(conn.ensure_connection, **pauses)
+        # Events are published by ensure(): for ever, and deaf to SIGTERM if nobody asks.
+        conn.ensure = partial(conn.ensure, errback=_let_end, **pauses)
         return super().ensure_connected(conn)
+
+
+def _let_end(error: Exception, pause_s: float) -> None:
+    """Called before each pause of a publish that waits for Redis; ends a worker that was told to.
+
+    Raises:
+        WorkerShutdown, WorkerTerminate
+    """
+    maybe_shutdown()
+    if pause_s:
+        log.error("cannot publish events (%s). Trying again in %.2f seconds", error, pause_s)
