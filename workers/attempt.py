@@ -296,8 +296,8 @@ class Attempt:
         )
         if isinstance(error, MemoryError):
             return BackendError(
-                f"The process of {self._place.spec.name} has no memory left for this job (MemoryError); "
-                "raise APEX_MEMORY_LIMIT_MB, or shorten the prompt.",
+                f"The process of {self._place.spec.name} has no memory left for this job "
+                "(MemoryError); raise APEX_MEMORY_LIMIT_MB, or shorten the prompt.",
                 backend=backend,
                 retriable=False,
             )

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from producer import LLMClient
 from producer.cli.main import cli
 from producer.local import LocalStack
+from tests.support import gguf_header
 from tests.support.command import DONE_S, apexq, assert_one_line, read, started
 from tests.support.held_replies import held_replies
 
@@ -242,6 +243,7 @@ def test_doctor_finds_a_running_stack_well(stack: LocalStack) -> None:
         ["warn", "persistence"],  # this stack has no memory
         ["ok", "clock"],
         ["ok", "instances"],
+        ["ok", "memory"],
     ]
 
 
@@ -259,6 +261,27 @@ def test_doctor_finds_a_wrong_setting() -> None:
     done = apexq("doctor", APEX_LLM_INSTANCE="2")
     assert done.returncode == 1
     assert "did you mean APEX_LLM_INSTANCES?" in done.stdout
+
+
+@pytest.fixture
+def too_large(tmp_path: Path) -> Path:
+    """A GGUF file of 8.8 TB, which takes no room on the disk."""
+    return gguf_header.write(tmp_path / "large.gguf", size=1 << 43)
+
+
+def test_doctor_shows_the_arithmetic_of_a_model_that_does_not_fit(
+    stack: LocalStack, too_large: Path
+) -> None:
+    facts = {"APEX_LLM_BACKEND": "llama_cpp", "APEX_GGUF_MODEL_PATH": str(too_large)}
+    # Two of the five instances are up, and count no more.
+    done = apexq("doctor", url=stack.redis_url, **facts)
+    assert done.returncode == 1
+    assert "fail  memory       the models do not fit" in done.stdout
+    assert "3 × llama_cpp in RAM" in done.stdout
+    assert "weights                        8,796.09 GB" in done.stdout
+    warned = apexq("doctor", "--json", url=stack.redis_url, **facts, APEX_MEMORY_CHECK="0")
+    checks = {check["name"]: check for check in json.loads(warned.stdout)["checks"]}
+    assert (warned.returncode, checks["memory"]["status"]) == (0, "warn")
 
 
 # --- Redis that does not answer, settings that are wrong

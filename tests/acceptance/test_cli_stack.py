@@ -18,6 +18,7 @@ from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from producer import LLMClient
 from producer.local import LocalStack, detached
+from tests.support import gguf_header
 from tests.support.command import APEXQ, DONE_S, apexq, assert_one_line, read, started
 
 
@@ -112,6 +113,31 @@ def test_up_stays_until_ctrl_c() -> None:
     assert (process.returncode, err) == (0, "")
     assert out.endswith("The stack is down.\n")
     assert detached.running() is None
+
+
+def test_up_refuses_models_that_do_not_fit_with_the_arithmetic(tmp_path: Path) -> None:
+    model = str(gguf_header.write(tmp_path / "large.gguf", size=1 << 43))
+    up = ("up", "--backend", "llama_cpp", "--model", model, "--instances", "2")
+    done = apexq(*up)
+    assert (done.returncode, done.stdout) == (7, "")
+    *arithmetic, sentence = done.stderr.splitlines()
+    assert arithmetic[0] == "2 × large.gguf in RAM"
+    assert arithmetic[-1].endswith("too little")
+    assert_one_line(f"{sentence}\n", "2 instances need 17594.1 GB and ")
+    found = json.loads(apexq(*up, "--json").stdout)["error"]
+    assert (found["code"], found["facts"]["place"]) == ("does_not_fit", "RAM")
+    assert found["facts"]["arithmetic"][:-1] == arithmetic[:-1]  # what is available changes
+    assert detached.running() is None
+
+
+def test_up_with_force_starts_them_all_the_same(tmp_path: Path) -> None:
+    model = str(gguf_header.write(tmp_path / "large.gguf", size=1 << 43))
+    up = ("up", "--backend", "llama_cpp", "--model", model, "--instances", "1", "--force")
+    done = apexq(*up)
+    assert done.returncode == 1  # it has a header only, so it cannot be loaded
+    assert "starting them all the same" in done.stderr
+    assert "Instance inst0" in done.stderr
+    assert "of memory are left" not in done.stderr  # the worker does not refuse it either
 
 
 @pytest.mark.parametrize(
