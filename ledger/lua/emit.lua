@@ -11,9 +11,9 @@
 --!include _clock
 --!include _events
 --!include _progress
-local job, stream, running, queue, leaving, episode = unpack(KEYS)
+local job, stream, episode = KEYS[1], KEYS[2], KEYS[6]
 local h = redis.call('HMGET', job, 'fence', 'state', 'chunk', 'made', 'held', 'seq', 'deadline',
-  'stop', 'progress')
+  'stop')
 if h[1] ~= ARGV[1] or h[2] ~= 'running' then return 'fenced' end
 local now, tokens, prompt = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4])
 local fresh, ends = tonumber(ARGV[2]) > tonumber(h[3]), tonumber(h[7])
@@ -42,7 +42,7 @@ end
 
 if fresh then
   redis.call('HSET', job, 'chunk', ARGV[2], 'made', made, 'prompt', prompt, 'seq', seq,
-    'progress', tokens > 0 and now or h[9])
+    'progress', tokens > 0 and now or redis.call('HGET', job, 'progress'))
   append_event(stream, seq, ARGV[5])
   if limit and spent >= limit * ARGV[11] and redis.call('HSETNX', job, 'low', 1) == 1 then
     redis.call('HSET', job, 'seq', seq + 1)
@@ -51,27 +51,27 @@ if fresh then
   end
 end
 
--- As many jobs make way as better ones are woken; one that was told so is told again.
-local function makes_way(better)
-  if redis.call('SISMEMBER', leaving, ARGV[8]) == 1 then return true end
-  local told = 0
-  for _, id in ipairs(redis.call('SMEMBERS', leaving)) do
-    if redis.call('ZSCORE', running, id) then told = told + 1
-    else redis.call('SREM', leaving, id) end
-  end
-  return told < better and redis.call('SADD', leaving, ARGV[8]) == 1
-end
-
 if h[8] then return h[8] == 'cancel' and 'cancel' or 'deadline' end
 if now > ends then return 'deadline' end
 local below = tonumber(ARGV[7])
-if below > 0 and redis.call('ZCARD', running) >= tonumber(ARGV[6]) then
+if below > 0 and redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[6]) then
   local better = 0
   for band = 0, below - 1 do
-    local list = queue
+    local list = KEYS[4]
     if band > 0 then list = list .. '\6\022' .. band * 3 end
     better = better + redis.call('LLEN', list)
   end
-  if better > 0 and makes_way(better) then return 'yield' end
+  if better == 0 then return 'go' end
+  -- As many jobs make way as better ones are woken; one that was told so is told again.
+  if redis.call('SISMEMBER', KEYS[5], ARGV[8]) == 1 then return 'yield' end
+  local told = 0
+  for _, id in ipairs(redis.call('SMEMBERS', KEYS[5])) do
+    if redis.call('ZSCORE', KEYS[3], id) then told = told + 1
+    else redis.call('SREM', KEYS[5], id) end
+  end
+  if told < better then
+    redis.call('SADD', KEYS[5], ARGV[8])
+    return 'yield'
+  end
 end
 return 'go'
