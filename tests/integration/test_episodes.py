@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -145,6 +146,14 @@ def heartbeats(worker: Worker) -> list[dict[str, Any]]:
     return [json.loads(line) for line in worker.log.splitlines()[:-1] if line.startswith("{")]
 
 
+def of_episode(
+    worker: Worker, episode_id: str, which: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """The first line on an episode that is such; nothing if there is none."""
+    lines = (one for one in heartbeats(worker) if one["episode_id"] == episode_id and which(one))
+    return next(lines, {})
+
+
 def test_a_worker_logs_a_line_of_json_on_each_open_episode(
     client: LLMClient, start_workers: StartWorkers
 ) -> None:
@@ -152,18 +161,19 @@ def test_a_worker_logs_a_line_of_json_on_each_open_episode(
     (worker,) = start_workers("inst0", env=SMALL)
     with (
         client.episode("runs", token_budget=20_000) as runs,
-        client.episode("reports", timeout_s=3) as reports,
+        client.episode("reports", timeout_s=60) as reports,
     ):
         job = runs.submit(DRIPS, agent_id="a", max_tokens=2000)
         next(job.stream())
         reports.progress("tests_run", passed=12)
 
         # When
-        eventually(lambda: [one for one in heartbeats(worker) if one["tokens_used"] > 2])
+        running = eventually(lambda: of_episode(worker, "runs", lambda one: one["tokens_used"] > 2))
+        reported = eventually(
+            lambda: of_episode(worker, "reports", lambda one: one["last_progress"])
+        )
 
         # Then
-        latest = {one["episode_id"]: one for one in heartbeats(worker)}
-        running, reported = latest["runs"], latest["reports"]
         assert running["event"] == "episode_heartbeat"
         assert (running["tenant"], running["token_budget"]) == ("default", 20_000)
         assert running["budget_low"] is False
