@@ -29,7 +29,7 @@ def model(tmp_path: Path) -> Path:
 
 def load(path: Path | str, say: Say = unsaid) -> None:
     """Loads it as a worker does."""
-    table = {"name": "inst0", "backend": "llama_cpp", "model": str(path)}
+    table = {"name": "inst0", "backend": "llama_cpp", "model": str(path), "n_threads": 1}
     settings = load_settings(env={}, instances=[table])
     backend = create(settings.instances[0], settings)
     backend.load(say)

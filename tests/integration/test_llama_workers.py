@@ -206,7 +206,7 @@ def test_a_worker_whose_file_ends_its_process_gives_up_and_says_so(
     deadly = tiny_gguf.write(tmp_path / "deadly.gguf", kills=True)
     worker = Worker("inst0", redis_url, tmp_path, {**env, "APEX_GGUF_MODEL_PATH": str(deadly)})
 
-    assert worker.process.wait(30) == os.EX_CONFIG
+    assert worker.process.wait(30) == os.EX_CONFIG, worker.log
 
     assert worker.log.count("could not load its model: its process ended 3 times") == 1
     entry = ledger.redis.hgetall(keys.entry("inst0"))
@@ -225,7 +225,7 @@ def test_a_model_that_cannot_be_loaded_again_is_given_up(
     (child,) = psutil.Process(worker.process.pid).children()
     child.kill()
 
-    assert worker.process.wait(30) == os.EX_CONFIG
+    assert worker.process.wait(30) == os.EX_CONFIG, worker.log
     assert "could not load its model: its process ended 3 times" in worker.log
 
 
