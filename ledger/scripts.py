@@ -42,8 +42,13 @@ class Call(Generic[T]):
 @cache
 def load(name: str) -> Script:
     """The script ``ledger/lua/<name>.lua``, ready to be sent."""
-    text = _INCLUDE.sub(lambda match: _read(match[1]), _read(name))
+    text = with_includes(_read(name))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def with_includes(text: str) -> str:
+    """A script's text with the files put in that it includes."""
+    return _INCLUDE.sub(lambda match: _read(match[1]), text)
 
 
 def _read(name: str) -> str:

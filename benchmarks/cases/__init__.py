@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import bare_redis, chunks, first_chunk, gap, idle, submit, waiting
+from benchmarks.cases import bare_redis, budget, chunks, first_chunk, gap, idle, submit, waiting
 from benchmarks.row import Row
 from benchmarks.stage import Stage
 
@@ -13,6 +13,7 @@ CASES: dict[str, Callable[[Stage], list[Row]]] = {
     "idle": idle.measure,
     "submit": submit.measure_single,
     "bulk": submit.measure_bulk,
+    "budget": budget.measure,
     "chunks": chunks.measure,
     "waiting": waiting.measure,
     "redis": bare_redis.measure,

@@ -6,8 +6,8 @@
 local function close_job(job, request, stream, result, levels, t)
   local h = redis.call('HMGET', job, 'held', 'seq', 'tenant', 'agent')
   local seq, cost, accounts = tonumber(h[2] or 0) + 1, t.prompt + t.made, {}
-  for i, key in ipairs(levels) do accounts[i] = read_level(key, '', t.now) end
-  for _, level in ipairs(accounts) do settle(level, cost, h[1], t.now) end
+  for i, key in ipairs(levels) do accounts[i] = read_level(key, '') end
+  for _, level in ipairs(accounts) do settle(level, cost, h[1]) end
   local usage = h[3] and h[4] and t.usage
   if usage then
     usage.tenant, usage.agent, usage.now = h[3], h[4], t.now

@@ -9,6 +9,7 @@
 --
 -- A level's default, of the settings: '' | '1000' | '1000:month:day:hour', each of which may be
 -- empty. A limit that was set beats its default.
+-- Needs _clock.
 local WINDOWS = { 'month', 'day', 'hour' }  -- the longest first: it is what a denied caller waits for
 local DAY_MS = 86400000
 
@@ -31,27 +32,27 @@ local function window_index(name, now)
 end
 
 -- names: of the windows to read, beside those that have a default.
-local function read_windows(level, names, set, default, now)
+local function read_windows(level, names, set, default)
   local total, month, day, hour = default:match('^(%d*):(%d*):(%d*):(%d*)$')
   local defaults = { month = month or '', day = day or '', hour = hour or '' }
   level.limit, level.windows = tonumber(set or total or default), {}
   for _, name in ipairs(WINDOWS) do
     if defaults[name] ~= '' or names:find(name, 1, true) then
       local h = redis.call('HMGET', level.key, 'limit:' .. name, 'used:' .. name, 'at:' .. name)
-      local at = window_index(name, now)
+      local at = window_index(name, now_ms())
       level.windows[#level.windows + 1] = { name = name, at = at,
         limit = tonumber(h[1] or defaults[name]), used = tonumber(h[3]) == at and h[2] + 0 or 0 }
     end
   end
 end
 
--- A level as it is now.
-local function read_level(key, default, now)
+-- A level as it is now; `windows` is nil where none is counted.
+local function read_level(key, default)
   local h = redis.call('HMGET', key, 'limit', 'used', 'held', 'windows', 'keep', 'deadline')
-  local level = { key = key, limit = tonumber(h[1] or default), used = (h[2] or 0) + 0,
-    held = (h[3] or 0) + 0, counted = h[4] or '', keep = h[5], deadline = tonumber(h[6]),
-    windows = {} }
-  if h[4] or default:find(':', 1, true) then read_windows(level, level.counted, h[1], default, now) end
+  local total = tonumber(default)
+  local level = { key = key, limit = h[1] and tonumber(h[1]) or total, used = (h[2] or 0) + 0,
+    held = (h[3] or 0) + 0, counted = h[4], keep = h[5], deadline = h[6] and tonumber(h[6]) }
+  if h[4] or not total and default ~= '' then read_windows(level, h[4] or '', h[1], default) end
   return level
 end
 
@@ -59,6 +60,7 @@ end
 local function broken_limit(level, tokens)
   tokens = tokens + level.held
   if level.limit and level.used + tokens > level.limit then return level.limit, level.used, '' end
+  if not level.windows then return nil end
   for _, window in ipairs(level.windows) do
     if window.limit and window.used + tokens > window.limit then
       return window.limit, window.used, window.name
@@ -69,7 +71,7 @@ end
 -- The tokens that every limit of the level still has room for.
 local function room_of(level)
   local room = level.limit and level.limit - level.used or math.huge
-  for _, window in ipairs(level.windows) do
+  for _, window in ipairs(level.windows or {}) do
     if window.limit then room = math.min(room, window.limit - window.used) end
   end
   return room - level.held
@@ -85,7 +87,7 @@ end
 
 -- Holds tokens for jobs that were accepted. keep: ms ('' = for ever).
 local function add_hold(level, tokens, keep)
-  if level.windows[1] then count_windows(level) end
+  if level.windows then count_windows(level) end
   if redis.call('HINCRBY', level.key, 'held', tokens) == tokens and keep ~= '' then
     redis.call('HSET', level.key, 'keep', keep)
     redis.call('PERSIST', level.key)
@@ -94,18 +96,20 @@ end
 
 -- Lets an idle level go after `keep` ms. An episode's own has a deadline, which progress may move up
 -- to its cap.
-local function expire(level, keep, now)
+local function expire(level, keep)
   local cap = redis.call('HGET', level.key, 'cap') or 0
-  redis.call('PEXPIRE', level.key, string.format('%.0f', math.max(keep, cap - now)))
+  redis.call('PEXPIRE', level.key, string.format('%.0f', math.max(keep, cap - now_ms())))
 end
 
 -- Charges what a job has cost and lets go of what it held: in the windows of this moment.
-local function settle(level, cost, hold, now)
+local function settle(level, cost, hold)
   local held = level.held - hold
   redis.call('HSET', level.key, 'used', level.used + cost, 'held', held)
-  for _, window in ipairs(level.windows) do
-    redis.call('HSET', level.key, 'used:' .. window.name, window.used + cost,
-      'at:' .. window.name, window.at)
+  if level.windows then
+    for _, window in ipairs(level.windows) do
+      redis.call('HSET', level.key, 'used:' .. window.name, window.used + cost,
+        'at:' .. window.name, window.at)
+    end
   end
-  if level.keep and held <= 0 then expire(level, level.keep, now) end
+  if level.keep and held <= 0 then expire(level, level.keep) end
 end

@@ -10,12 +10,12 @@
 --!include _levels
 local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'held')
 if h[1] ~= ARGV[1] or h[2] ~= 'running' then return { 'fenced' } end
-local now, had, grant, levels = now_ms(), tonumber(h[3]), tonumber(ARGV[2]), {}
+local had, grant, levels = tonumber(h[3]), tonumber(ARGV[2]), {}
 for i = 2, #KEYS do
-  local level = read_level(KEYS[i], ARGV[i + 2], now)
+  local level = read_level(KEYS[i], ARGV[i + 2])
   level.held = level.held - had
   local limit, used, window = broken_limit(level, tonumber(ARGV[3]))
-  if limit then return { 'denied', i - 1, limit, used, level.held, window, now } end
+  if limit then return { 'denied', i - 1, limit, used, level.held, window, now_ms() } end
   grant = math.min(grant, room_of(level))
   levels[i - 1] = level
 end

@@ -7,8 +7,7 @@
 -- Returns 1
 --!include _clock
 --!include _levels
-local now = now_ms()
-local level = read_level(KEYS[1], '', now)
+local level = read_level(KEYS[1], '')
 if #ARGV == 2 then
   redis.call('HDEL', KEYS[1], 'limit', 'limit:month', 'limit:day', 'limit:hour')
   if redis.call('HEXISTS', KEYS[1], 'held') == 0 then redis.call('HDEL', KEYS[1], 'windows') end
@@ -23,8 +22,8 @@ for number, name in ipairs(WINDOWS) do
     names = names .. ' ' .. name
   end
 end
-read_windows(level, names, false, '', now)
+read_windows(level, names, false, '')
 count_windows(level)
 if KEYS[2] then redis.call('SADD', KEYS[2], ARGV[1]) end
-if ARGV[2] ~= '' and level.held == 0 then expire(level, ARGV[2], now) end
+if ARGV[2] ~= '' and level.held == 0 then expire(level, ARGV[2]) end
 return 1

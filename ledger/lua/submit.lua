@@ -25,7 +25,7 @@ local levels, seen = {}, {}
 
 local function level(number)
   if not levels[number] then
-    levels[number] = read_level(KEYS[FIRST_LEVEL + number], ARGV[3 + 2 * number], now)
+    levels[number] = read_level(KEYS[FIRST_LEVEL + number], ARGV[3 + 2 * number])
     levels[number].added = 0
   end
   return levels[number]
