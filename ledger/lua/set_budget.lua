@@ -15,7 +15,7 @@ if #ARGV == 2 then
   return 1
 end
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'limit', ARGV[3]) end
-local names = level.counted
+local names = level.counted or ''
 for number, name in ipairs(WINDOWS) do
   if ARGV[3 + number] ~= '' then
     redis.call('HSET', KEYS[1], 'limit:' .. name, ARGV[3 + number])
