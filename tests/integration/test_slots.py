@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from ledger.redis_client import Ledger
+from ledger.stream import replay
 from producer import LLMClient
 from tests.conftest import StartWorkers
 
@@ -11,7 +13,7 @@ TWO_SLOTS = {"APEX_LLM_INSTANCES": json.dumps([{"name": "inst0", "slots": 2}])}
 
 
 def test_two_slots_run_two_jobs_and_the_third_waits(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
     start_workers("inst0", env=TWO_SLOTS)
     jobs = [
@@ -28,4 +30,6 @@ def test_two_slots_run_two_jobs_and_the_third_waits(
     assert urgent.timings.queued_ms < 500
     for job in jobs:
         assert len(job.result(timeout=20).text.split()) == 100
+    made_way = [e for job in jobs for e in replay(ledger, job.id) if e.kind == "requeued"]
+    assert len(made_way) == 1  # not both of those that ran
     assert client.get_stats()["tokens_held"] == 0
