@@ -12,7 +12,7 @@ from typing import Any
 
 from ledger import keys
 from ledger.messages import State
-from ledger.scripts import Call
+from ledger.scripts import Arg, Call
 
 KEYS_AT_ONCE = 1000  # Redis looks through so many in about a millisecond
 
@@ -67,7 +67,7 @@ def find(target: Target, *, cursor: str = "0") -> Call[Page]:
         return Page(str(cursor), jobs, tuple(names))
 
     whose = [target.tenant, target.agent_id or "", target.session_id or ""]
-    args = [cursor, KEYS_AT_ONCE, *whose, *target.prefixes]
+    args: list[Arg] = [cursor, KEYS_AT_ONCE, *whose, *target.prefixes]
     return Call("find_keys", [keys.PREFIX, keys.job("")], args, read)
 
 

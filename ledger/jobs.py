@@ -202,6 +202,7 @@ def claim(
             keys.running(instance),
             keys.fair(instance),
             keys.queue(instance),
+            keys.held_back(instance),
         ],
         [job_id, instance, owner, pid, lease_ms, nonce, keys.budget("episode")],
         read,
@@ -374,6 +375,26 @@ def wake(job_id: str, *, instance: str) -> Call[bool]:
         ],
         [job_id, instance],
         bool,
+    )
+
+
+def release(instance: str) -> Call[int]:
+    """Wakes turns that were held back until another one of their session had ended.
+
+    Reads as how many. To be called when a turn has ended, and now and then.
+    """
+    return Call(
+        "release",
+        [
+            keys.held_back(instance),
+            keys.entry(instance),
+            keys.woken(instance),
+            keys.running(instance),
+            keys.queue(instance),
+            keys.job(""),
+        ],
+        [],
+        int,
     )
 
 

@@ -71,6 +71,11 @@ def leaving(instance: str) -> str:
     return f"{PREFIX}leaving:{instance}"
 
 
+def held_back(instance: str) -> str:
+    """Zset: jobs that wait for another one of their session; score = band and time."""
+    return f"{PREFIX}held-back:{instance}"
+
+
 def fair(instance: str) -> str:
     """Hash: virtual time of each band and of each tenant in it, tokens."""
     return f"{PREFIX}fair:{instance}"

@@ -102,6 +102,8 @@ class Guardian:
         if self._must_go(beat):
             return
         self._hear(beat.now_ms)
+        if self._context.instance.slots > 1:
+            self._ledger.run(jobs.release(self._context.instance.name))
         pids = set(self._pool_pids())
         self._lost = {job.job_id for job in beat.jobs if not alive(job.pid)}
         self._killed &= {(job.job_id, job.fence) for job in beat.jobs}

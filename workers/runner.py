@@ -69,7 +69,10 @@ class Runner:
             request = Request.model_validate_json(claim.request)
         except ValidationError:
             return self._end_corrupt(claim)
-        return Attempt(self._place, claim, request).run()
+        outcome = Attempt(self._place, claim, request).run()
+        if request.history and self._place.spec.slots > 1:
+            persist(self.ledger, jobs.release(self._place.spec.name))
+        return outcome
 
     def _forget(self, note_id: str) -> tuple[Outcome, str]:
         """Has the backend forget what it keeps of sessions that were erased."""

@@ -2,7 +2,9 @@
 -- Takes a job for a worker, if it still applies, and pushes the instance's next wake-up.
 -- Asked again with the same nonce (a reply that was lost), it answers the same.
 --
--- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue
+-- A turn whose session runs already is held back instead.
+--
+-- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue  9 held back
 -- ARGV 1 id  2 instance  3 owner  4 pid  5 lease ms  6 nonce  7 prefix of episodes' levels
 -- Returns {'claimed', fence, request or '', submitted, now, deadline, held, made, prompt, failures,
 --      deadline of its episode or 0}
@@ -10,12 +12,13 @@
 --!include _clock
 --!include _order
 --!include _episode
+--!include _turn_order
 local now = now_ms()
 local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots')
 -- A damaged job must not keep the next wake-up from being pushed.
 local h = redis.pcall('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'submitted',
   'timeout', 'held', 'made', 'failures', 'spent', 'prompt', 'deadline',
-  'tenant', 'episode')
+  'tenant', 'episode', 'agent', 'session', 'band')
 local sound = not h.err
 for i = 4, 9 do sound = sound and tonumber(h[i]) end
 
@@ -23,6 +26,17 @@ redis.call('ZREM', KEYS[5], ARGV[1])
 local mine = sound and h[1] == 'queued' and h[2] == ARGV[2]
 local again = sound and h[1] == 'running' and h[3] == ARGV[6]
 local fence, deadline = h[4], h[12]
+if mine and h[16] and tonumber(h[17] or '') and tonumber(entry[2] or 1) > 1
+    and (redis.call('GET', KEYS[2]) or ''):find('"history":true', 1, true) then
+  local band, prefix = tonumber(h[17]), KEYS[1]:sub(1, -#ARGV[1] - 1)
+  local session = { tenant = h[13], agent = h[15], id = h[16] }
+  if session_runs(KEYS[6], prefix, session, band, now) then
+    mine = false
+    redis.call('ZREM', KEYS[4], ARGV[1])
+    -- By band, then as they came.
+    redis.call('ZADD', KEYS[9], band * 1e13 + now + redis.call('ZCARD', KEYS[9]), ARGV[1])
+  end
+end
 if mine then
   fence, deadline = h[4] + 1, now + h[6] - (h[10] or 0)
   redis.call('ZREM', KEYS[4], ARGV[1])
