@@ -33,7 +33,9 @@ class AsyncSubscription:
         """The next message, or None after ``timeout_s`` seconds without one."""
         try:
             if self._arrived.empty():
-                arrived = await asyncio.wait_for(self._arrived.get(), timeout_s)
+                # Not wait_for: in Python 3.11 it may swallow a task's cancellation.
+                async with asyncio.timeout(timeout_s):
+                    arrived = await self._arrived.get()
             else:
                 arrived = self._arrived.get_nowait()
         except TimeoutError:
@@ -84,7 +86,8 @@ class AsyncSubscriptions:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read(), name="apexq-subscriptions")
         try:
-            await asyncio.wait_for(self._confirmed[channel].wait(), CONFIRM_S)
+            async with asyncio.timeout(CONFIRM_S):
+                await self._confirmed[channel].wait()
         except TimeoutError:
             raise redis.exceptions.TimeoutError("no answer to SUBSCRIBE") from None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from ledger.errors import ApexError, InvalidRequest, InvalidSetting
+from ledger.errors import ApexError, InvalidRequest, InvalidSetting, JobNotFound
 from ledger.messages import Result
 from ledger.overview import read_entries
 from ledger.redis_client import Ledger
@@ -124,13 +125,16 @@ class MultiInstanceLLMManager:
             options["max_tokens"] = max_new_tokens
         # A client belongs to one event loop; a new one costs 2 ms.
         async with AsyncLLMClient(self._settings) as client:
-            job = await client.submit(
+            order = client.order(
                 prompt, **{"agent_id": name} | options, instance=name, session_id=session_id
             )
             try:
+                job = await client.send(order)
+                _notice_cancellation()
                 return await job.result()
             except asyncio.CancelledError:
-                await job.cancel()
+                with suppress(JobNotFound):  # it was cancelled before Redis had the job
+                    await client.job(order.job_id).cancel()
                 raise
 
     async def stop(self) -> None:
@@ -161,6 +165,12 @@ class MultiInstanceLLMManager:
         await self.stop()
 
 
+def _notice_cancellation() -> None:
+    """Python 3.11's ``asyncio.wait_for``, in which redis-py sends, may swallow a cancellation."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def _warm_up(client: AsyncLLMClient, name: str) -> None:
-    # A prompt that ends at once is no failure: what counts is that the instance answers.
     await client.complete(WARM_UP, agent_id=name, instance=name, max_tokens=1)
