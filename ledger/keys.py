@@ -18,6 +18,10 @@ TENANTS = f"{PREFIX}tenants"  # zset: tenant -> the last day that it spent somet
 USAGE = f"{PREFIX}usage:"  # prefix of the hashes of usage; the scripts add day and tenant
 EPISODES = f"{PREFIX}episodes"  # zset: open episode's budget level -> its latest end, ms
 HEARTBEAT = f"{PREFIX}heartbeat"  # string: who logs how episodes stand; expires
+RECONCILER = f"{PREFIX}reconciler"  # hash: the worker that repairs; its last tick and since when, ms
+DELAYED = f"{PREFIX}delayed"  # zset: jobs that wait for their next attempt; score = its time, ms
+EXPIRING = f"{PREFIX}expiring"  # zset: waiting jobs with a time limit in the queue; score = its end, ms
+DEAD = f"{PREFIX}dead"  # zset: jobs that were given up; score = when, ms
 ASIDE = f"{PREFIX}aside"  # list: envelopes that no worker can read
 
 
@@ -57,7 +61,7 @@ def waiting(instance: str) -> str:
 
 
 def woken(instance: str) -> str:
-    """Zset: jobs whose wake-up is in Celery's lists; score = when it was pushed, ms."""
+    """Zset: jobs whose wake-up is in Celery's lists, or is held back; score = since when, ms."""
     return f"{PREFIX}woken:{instance}"
 
 
@@ -72,7 +76,7 @@ def leaving(instance: str) -> str:
 
 
 def held_back(instance: str) -> str:
-    """Zset: jobs that wait for another one of their session; score = band and time."""
+    """Zset: turns that wait until another one of their session has ended; score = band and time."""
     return f"{PREFIX}held-back:{instance}"
 
 

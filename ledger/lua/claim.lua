@@ -33,6 +33,7 @@ if mine and h[16] and tonumber(h[17] or '') and tonumber(entry[2] or 1) > 1
   if session_runs(KEYS[6], prefix, session, band, now) then
     mine = false
     redis.call('ZREM', KEYS[4], ARGV[1])
+    redis.call('ZADD', KEYS[5], now, ARGV[1])  -- who looks for waiting jobs finds it there
     -- By band, then as they came.
     redis.call('ZADD', KEYS[9], band * 1e13 + now + redis.call('ZCARD', KEYS[9]), ARGV[1])
   end

@@ -12,6 +12,7 @@ import pytest
 
 from ledger import jobs, keys
 from ledger.jobs import Claim, Noop
+from ledger.listing import read_lineup
 from ledger.messages import Result, State
 from ledger.redis_client import Ledger
 from producer import Job, LLMClient
@@ -141,6 +142,16 @@ def test_a_claim_that_is_repeated_answers_the_same(scene: Scene) -> None:
 
     assert scene.claim(second) == scene.claim(second) == Noop("queued")
     assert scene.held_back() == {second.id}
+
+
+def test_a_turn_that_is_held_back_still_counts_as_waiting(scene: Scene) -> None:
+    first, second = scene.submit(), scene.submit()
+    scene.run(first)
+    scene.claim(second)
+
+    lineup = scene.ledger.run(read_lineup("inst0", first=0, count=10))
+
+    assert (lineup.running, lineup.woken, lineup.total) == ((first.id,), (second.id,), 1)
 
 
 def test_a_job_whose_prompt_speaks_of_history_is_none(scene: Scene) -> None:
