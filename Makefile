@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 LLAMA  := $(VENV)/.llama
 
 # How llama.cpp is compiled where no wheel of it is in pip's cache. Without GGML_NATIVE a wheel from
-# there runs on other processors too; for a GPU say so: make demo CMAKE_ARGS=-DGGML_CUDA=on
+# there runs on other processors too. For a GPU: PIP_NO_CACHE_DIR=1 make llama CMAKE_ARGS=-DGGML_CUDA=on
 CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
@@ -27,7 +27,8 @@ llama: $(LLAMA)
 
 $(LLAMA): $(READY) requirements-llama.lock
 	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || echo "Installing llama.cpp; compiling it takes some minutes, unless pip has it in its cache."
-	CMAKE_ARGS="$(CMAKE_ARGS)" $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-llama.lock
+	CMAKE_ARGS="$(CMAKE_ARGS)" $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-llama.lock \
+		|| { echo "llama.cpp could not be installed; compiling it takes a C++ compiler, such as g++."; exit 1; }
 	@touch $@
 
 # With APEX_GGUF_MODEL_PATH it runs on that model.

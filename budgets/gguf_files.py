@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ledger.instance_spec import names_gguf
 from ledger.settings import InstanceSpec, Settings
 
 ON_THE_HUB = re.compile(r"hf:([\w.-]+/[\w.-]+):(.+\.gguf)")
@@ -15,7 +16,7 @@ def named_for(spec: InstanceSpec, settings: Settings) -> str | None:
     """A path or ``hf:org/repo:file.gguf``: the instance's ``model`` if it is one, otherwise
     ``gguf_model_path``; None if neither names a file.
     """
-    if spec.model and (spec.model.startswith("hf:") or spec.model.endswith(".gguf")):
+    if names_gguf(spec.model):
         return spec.model
     return None if settings.gguf_model_path is None else str(settings.gguf_model_path)
 

@@ -94,9 +94,14 @@ class InstanceSpec(BaseModel):
         return self.model_copy(update={"backend": "mock", "options": {}})
 
 
-def default_backend(stub: bool | None, gguf_model_path: Path | None) -> str:
+def names_gguf(model: object) -> bool:
+    """Whether this is a GGUF file: a path, or ``hf:org/repo:file.gguf``."""
+    return str(model).startswith("hf:") or str(model).endswith(".gguf")
+
+
+def default_backend(stub: bool | None, gguf_model_path: Path | None, model: str | None) -> str:
     """The backend where none is named: a GGUF file says enough."""
-    return "llama_cpp" if gguf_model_path and not stub else "mock"
+    return "llama_cpp" if (gguf_model_path or names_gguf(model)) and not stub else "mock"
 
 
 def default_instances(

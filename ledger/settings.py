@@ -80,13 +80,13 @@ class Settings(BaseModel):
         about="1: every instance has the backend `mock`, whatever else is set.")
     gguf_model_path: Path | None = setting(None, "APEX_GGUF_MODEL_PATH",
         about="Model of `llama_cpp`: path of a GGUF file, or `hf:org/repo:file.gguf`.")
+    model: ModelName | None = setting(None, "APEX_LLM_MODEL_ID", "APEX_HF_MODEL_ID", "LLM_MODEL",
+        about="Model of instances that name none.")
     backend: BackendName = setting(
-        lambda data: default_backend(data.get("stub"), data.get("gguf_model_path")),
+        lambda data: default_backend(*map(data.get, ("stub", "gguf_model_path", "model"))),
         "APEX_LLM_BACKEND", "LLM_BACKEND",
         about="Backend of instances that name none; with a GGUF file it is `llama_cpp` unless "
         "another one is named; `llama_cpp_metal` is `llama_cpp` and `hf_cuda` is `hf`.")
-    model: ModelName | None = setting(None, "APEX_LLM_MODEL_ID", "APEX_HF_MODEL_ID", "LLM_MODEL",
-        about="Model of instances that name none.")
     instances: Instances = setting(
         lambda data: default_instances(DEFAULT_INSTANCES, data.get("backend"), data.get("model")),
         "APEX_LLM_INSTANCES", "APEX_NUM_LLM_INSTANCES",

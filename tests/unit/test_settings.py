@@ -57,6 +57,9 @@ def test_without_any_source_the_defaults_of_the_seeds_hold() -> None:
 def test_a_gguf_file_alone_means_llama_cpp_and_a_named_backend_wins() -> None:
     env = {"APEX_GGUF_MODEL_PATH": "/m.gguf"}
     assert {one.backend for one in load(env).instances} == {"llama_cpp"}
+    assert load({"LLM_MODEL": "hf:org/repo:file.gguf"}).backend == "llama_cpp"
+    assert load(model="model.gguf").instances[0].backend == "llama_cpp"
+    assert load(model="org/model").backend == "mock"
     assert load(env | {"LLM_BACKEND": "mock"}).backend == "mock"
     assert load(env | {"APEX_LLM_STUB": "1"}).instances[0].backend == "mock"
     assert load(env, backend="hf").instances[0].backend == "hf"
