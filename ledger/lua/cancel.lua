@@ -12,7 +12,8 @@
 --!include _levels
 --!include _usage
 --!include _close
-local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'made', 'prompt')
+local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'made', 'prompt', 'held', 'seq', 'tenant',
+  'agent')
 if not h[1] then return 'gone' end
 if h[2] ~= ARGV[2] then return 'moved' end
 if h[1] == 'running' then
@@ -30,6 +31,7 @@ end
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 10), {
+  held = h[5], seq = h[6], tenant = h[7], agent = h[8],
   state = 'cancelled', record = ARGV[3], body = ARGV[4], meta_channel = ARGV[5], meta = ARGV[6],
   ttl_ms = ARGV[7], prompt = prompt, made = made, usage = usage, now = now_ms() })
 return 'cancelled'

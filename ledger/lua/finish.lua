@@ -15,22 +15,24 @@
 --!include _usage
 --!include _close
 --!include _turns
-local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'made', 'prompt', 'claimed')
+local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'made', 'prompt', 'claimed', 'held',
+  'seq', 'tenant', 'agent')
 if h[1] ~= ARGV[2] then return 'fenced' end
 if h[2] == ARGV[3] then return 'finished' end
 if h[2] ~= 'running' then return 'fenced' end
 local now = now_ms()
 local prompt = math.max(tonumber(ARGV[9]), tonumber(h[4] or 0))
 local levels = tail(KEYS, 9)
-if ARGV[12] then
-  add_turn(table.remove(levels), ARGV[12], ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15]),
-    ARGV[16], now)
-end
+local session = ARGV[12] and table.remove(levels)
 redis.call('ZREM', KEYS[5], ARGV[1])
 close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], levels, {
+  held = h[6], seq = h[7], tenant = h[8], agent = h[9],
   state = ARGV[3], record = ARGV[4], body = ARGV[5], meta_channel = ARGV[6], meta = ARGV[7],
   ttl_ms = ARGV[8], prompt = prompt, made = tonumber(h[3]), now = now,
   usage = { keys = KEYS[7], tenants = KEYS[8], model = ARGV[10], keep_ms = ARGV[11] } })
+if session then
+  add_turn(session, ARGV[12], ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16], now)
+end
 if ARGV[3] == 'succeeded' then
   -- A moving average of how long a job runs, for the waiting ones' ETA.
   local average = tonumber(redis.call('HGET', KEYS[6], 'run_ms') or now - h[5])
