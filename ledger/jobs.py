@@ -334,13 +334,30 @@ def finish(
 
 
 def requeue(
-    job_id: str, *, instance: str, fence: int, reason: str, failed: bool
-) -> Call[Literal["queued", "exhausted", "stopped", "fenced"]]:
+    job_id: str,
+    *,
+    instance: str,
+    fence: int,
+    reason: str,
+    failed: bool,
+    wait_ms: int = 0,
+    lease_over: bool = False,
+) -> Call[Literal["queued", "exhausted", "stopped", "fenced", "renewed"]]:
     """Gives a running job back, before all others of its band; ``failed`` spends one attempt.
+
+    After a failure the next attempt waits ``wait_ms``, or longer after several failures. With
+    ``lease_over`` only a job is given back whose lease has run out.
 
     Reads as ``exhausted`` when that was its last attempt, and ``stopped`` when it was cancelled
     meanwhile: nothing was changed, and the caller ends it with :func:`finish`.
     """
+    event = Event(
+        kind="requeued",
+        attempt=fence,
+        reason=reason,
+        failed=failed,
+        instance=instance if failed else "",
+    )
     return Call(
         "requeue",
         [
@@ -351,13 +368,9 @@ def requeue(
             keys.running(instance),
             keys.queue(instance),
             keys.leaving(instance),
+            keys.DELAYED,
         ],
-        [
-            job_id,
-            fence,
-            Event(kind="requeued", attempt=fence, reason=reason).body(),
-            int(failed),
-        ],
+        [job_id, fence, event.body(), int(failed), wait_ms, int(lease_over)],
         lambda reply: reply,
     )
 
@@ -372,6 +385,7 @@ def wake(job_id: str, *, instance: str) -> Call[bool]:
             keys.waiting(instance),
             keys.woken(instance),
             keys.queue(instance),
+            keys.DELAYED,
         ],
         [job_id, instance],
         bool,

@@ -213,8 +213,9 @@ class Event(_Message):
 
     ``seq`` counts from 1 and is the cursor: a reader that saw ``seq`` asks for what comes after.
     Kinds: ``chunk`` (``text``, ``tokens``, their ``logprobs`` if asked for), ``reset`` (what was
-    read so far is void: a retry begins anew), ``requeued`` (``reason``), ``budget_low`` (``used``
-    of ``limit`` tokens of the episode; once per job), ``end`` (``state``; the record is in the
+    read so far is void: a retry begins anew), ``requeued`` (``reason``; of an attempt that
+    ``failed`` also its ``instance`` and, in ms, when: ``at_ms``), ``budget_low`` (``used`` of
+    ``limit`` tokens of the episode; once per job), ``end`` (``state``; the record is in the
     ledger).
     """
 
@@ -225,6 +226,9 @@ class Event(_Message):
     tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
     reason: str = ""
+    failed: bool = False
+    instance: str = ""
+    at_ms: int = 0
     used: int = 0
     limit: int = 0
     state: State | None = None

@@ -1,29 +1,52 @@
 #!lua flags=allow-oom
--- Gives a running job back, before all others of its band: it yielded, its worker was lost or goes
--- away. What it held stays held and what it made stays counted. A failure spends one of its
--- attempts. Asked again (a reply that was lost), it answers the same.
+-- Gives a running job back: it yielded, its attempt failed, its worker was lost or goes away. It goes
+-- before all others of its band. An attempt that failed is one less that it has; after its second
+-- one the job waits before the next, so that one that ends every process leaves room for others.
+-- What it held stays held and what it made stays counted. Asked again (a reply that was lost), it
+-- answers the same.
 --
--- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving
--- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)
--- Returns 'queued' | 'fenced'
+-- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving  8 delayed
+-- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)  5 ms to wait at least after a failure
+--      6 1: only if its lease is over
+-- Returns 'queued' | 'fenced' | 'renewed' (its lease is not over)
 --      | 'exhausted' or 'stopped' (it was cancelled): nothing was changed, the caller ends it
 --!include _clock
 --!include _events
 --!include _order
+local LONGEST_PAUSE_MS = 60000
+
+-- 0, 1, 4, 16, 60 s: a process may be lost once by accident.
+local function pause_after(failures)
+  return failures < 2 and 0 or math.min(1000 * 4 ^ (failures - 2), LONGEST_PAUSE_MS)
+end
+
 local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'failures', 'attempts', 'band', 'seq',
   'claimed', 'spent', 'stop')
 if h[1] ~= ARGV[2] then return 'fenced' end
 if h[2] == 'queued' then return 'queued' end
 if h[2] ~= 'running' then return 'fenced' end
-if h[9] then return 'stopped' end
-local failures = h[3] + ARGV[4]
-if failures >= tonumber(h[4]) then return 'exhausted' end
 local now = now_ms()
+if ARGV[6] == '1' and tonumber(redis.call('ZSCORE', KEYS[5], ARGV[1]) or 0) > now then
+  return 'renewed'
+end
+if h[9] then return 'stopped' end
+local failures, event = h[3] + ARGV[4], ARGV[3]
+if failures >= tonumber(h[4]) then return 'exhausted' end
+local pause = 0
+if ARGV[4] == '1' then
+  pause = math.max(pause_after(failures), tonumber(ARGV[5]))
+  event = string.format('%s,"at_ms":%.0f}', event:sub(1, -2), now)
+end
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('SREM', KEYS[7], ARGV[1])
 -- The run time counts from the claim and across attempts; time spent waiting does not.
 redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures, 'seq', h[6] + 1,
   'spent', (h[8] or 0) + now - h[7])
-append_event(KEYS[2], h[6] + 1, ARGV[3])
-push_first(KEYS[4], KEYS[6], redis.call('HGET', KEYS[3], 'wakeup'), ARGV[1], tonumber(h[5]), now)
+append_event(KEYS[2], h[6] + 1, event)
+local template = redis.call('HGET', KEYS[3], 'wakeup')
+if pause > 0 or not template then
+  redis.call('ZADD', KEYS[8], now + pause, ARGV[1])
+else
+  push_first(KEYS[4], KEYS[6], template, ARGV[1], tonumber(h[5]), now)
+end
 return 'queued'
