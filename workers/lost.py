@@ -7,7 +7,7 @@ import logging
 from budgets import levels_of
 from ledger import jobs, status, stream
 from ledger.errors import ApexError, JobCancelled, JobDead, to_record
-from ledger.messages import Result, State, Usage
+from ledger.messages import Result, State, Timings, Usage
 from ledger.status import JobFacts
 from workers.context import WorkerContext
 from workers.persist import persist, until_back
@@ -42,9 +42,9 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
         if answer in ("queued", "fenced"):
             log.warning("job %s: its process was lost; the next attempt follows", job_id)
             return False, "The process was lost; the next attempt follows."
+        if answer == "stopped":  # since its entry was read, which now says why
+            return settle_lost(context, job_id)
         error = JobDead(job_id=job_id, attempts=facts.failures + 1)
-        if answer == "stopped":
-            error = JobCancelled(job_id=job_id)
     _end(context, facts, error)
     log.warning("job %s: %s", job_id, error)
     return True, error.message
@@ -65,6 +65,7 @@ def _end(context: WorkerContext, facts: JobFacts, error: ApexError) -> None:
         finish_reason="cancelled" if state is State.CANCELLED else "error",
         instance=facts.instance,
         attempt=facts.failures + 1,
+        timings=Timings(total_ms=facts.now_ms - facts.submitted_ms),
         error=to_record(error),
     )
     persist(

@@ -25,4 +25,6 @@ def why_stopped(ledger: Ledger, facts: JobFacts, settings: Settings) -> JobFaile
             return deadlines.episode_ended(
                 facts.episode_id, opened_ms=episode.opened_ms, deadline_ms=episode.deadline_ms
             )
-    return deadlines.passed(deadlines.RUN, facts.limits, facts.timeout_s) if late else None
+    if late or facts.stop:
+        return deadlines.passed(deadlines.RUN, facts.limits, facts.timeout_s)
+    return None
