@@ -30,8 +30,7 @@ def fits_of(settings: Settings, *, up: Collection[str] = ()) -> list[Fit]:
     for like in _alike(spec for spec in specs if spec.backend in IN_PROCESS):
         place = _place_of(like[0])
         need, why = _need_of(like[0], settings, on_gpu=place != RAM)
-        label = like[0].model or like[0].backend
-        places.setdefault(place, []).append(Group(len(like), _short(label), need, why))
+        places.setdefault(place, []).append(Group(len(like), _label(like[0], settings), need, why))
     return [Fit(place, _available(place), groups) for place, groups in places.items()]
 
 
@@ -115,5 +114,7 @@ def _with_context(
     )
 
 
-def _short(label: str) -> str:
-    return Path(label).name if label.endswith(".gguf") else label
+def _label(spec: InstanceSpec, settings: Settings) -> str:
+    if spec.backend == "llama_cpp":
+        return Path(gguf_files.named_for(spec, settings) or spec.backend).name
+    return spec.model or spec.backend

@@ -202,6 +202,30 @@ def test_status_has_it_all_as_json(stack: LocalStack) -> None:
     assert found["tokens"]["tenant"] == "default"
 
 
+def test_status_says_when_a_tenants_window_opens(stack: LocalStack) -> None:
+    def limited_to(tokens: int) -> str:
+        return json.dumps({"tenant": {"daily": {"tokens_per_day": tokens}}})
+
+    asked = apexq(
+        *("ask", "hi", "--tenant", "daily", "--max-tokens", "8"),
+        url=stack.redis_url,
+        APEX_BUDGETS=limited_to(1000),
+    )
+    assert asked.returncode == 0, asked.stderr
+    status = ("status", "--tenant", "daily")
+    open_ = apexq(*status, url=stack.redis_url, APEX_BUDGETS=limited_to(1000)).stdout
+    full = apexq(*status, url=stack.redis_url, APEX_BUDGETS=limited_to(9)).stdout
+    assert "  this day: 9 of 1,000 used; a new window begins at 00:00 UTC on 20" in open_
+    assert "  this day: 9 of 9 used; budget window opens 00:00 UTC on 20" in full
+    denied = apexq(
+        *("ask", "hi", "--tenant", "daily", "--max-tokens", "1"),
+        url=stack.redis_url,
+        APEX_BUDGETS=limited_to(75),  # what this request holds
+    )
+    assert denied.returncode == 4
+    assert_one_line(denied.stderr, "The window opens anew at 00:00 UTC")
+
+
 def test_status_of_a_job_says_where_it_stands(stack: LocalStack) -> None:
     with LLMClient(stack.settings) as client:
         long = client.submit("[[mock tokens=9999 tps=20]]", agent_id="Planner")
@@ -277,7 +301,7 @@ def test_doctor_shows_the_arithmetic_of_a_model_that_does_not_fit(
     done = apexq("doctor", url=stack.redis_url, **facts)
     assert done.returncode == 1
     assert "fail  memory       the models do not fit" in done.stdout
-    assert "3 × llama_cpp in RAM" in done.stdout
+    assert "3 × large.gguf in RAM" in done.stdout
     assert "weights                        8,796.09 GB" in done.stdout
     warned = apexq("doctor", "--json", url=stack.redis_url, **facts, APEX_MEMORY_CHECK="0")
     checks = {check["name"]: check for check in json.loads(warned.stdout)["checks"]}
