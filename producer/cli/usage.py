@@ -68,7 +68,7 @@ def _facts(line: Line) -> dict[str, Any]:
         "prompt_tokens": line.prompt_tokens,
         "completion_tokens": line.completion_tokens,
         "tokens": line.tokens,
-        "cost": {currency: str(cost.normalize()) for currency, cost in line.cost.items()},
+        "cost": {currency: f"{cost.normalize():f}" for currency, cost in line.cost.items()},
         "unpriced_tokens": line.unpriced,
     }
 
