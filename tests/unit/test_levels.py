@@ -12,7 +12,6 @@ from ledger.levels import Level
 from ledger.messages import Request, parse_request
 from ledger.settings import Settings, load_settings
 
-
 PER_DAY = [BudgetSpec(tokens_per_day=tokens) for tokens in range(1, 6)]
 
 
