@@ -195,10 +195,12 @@ class JobCancelled(JobFailed):
 
 
 class JobDead(JobFailed):
-    """The job used up its attempts; ``job_id``, ``attempts``."""
+    """The job used up its attempts; ``job_id``, ``attempts``, ``reason`` (of the last one),
+    ``history`` (of each: ``attempt``, ``at``, ``instance``, ``reason``).
+    """
 
     code = "dead"
-    default = "Job {job_id} was given up after {attempts} attempts that ended with a lost worker."
+    default = "Job {job_id} was given up after {attempts} attempts; the last one: {reason}."
 
 
 class DeadlineExceeded(JobFailed):

@@ -147,6 +147,7 @@ def submit_many(
             keys.woken(instance),
             keys.fair(instance),
             keys.queue(instance),
+            keys.EXPIRING,
             *levels,
             *(
                 key
@@ -203,6 +204,7 @@ def claim(
             keys.fair(instance),
             keys.queue(instance),
             keys.held_back(instance),
+            keys.EXPIRING,
         ],
         [job_id, instance, owner, pid, lease_ms, nonce, keys.budget("episode")],
         read,

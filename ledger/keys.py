@@ -18,9 +18,9 @@ TENANTS = f"{PREFIX}tenants"  # zset: tenant -> the last day that it spent somet
 USAGE = f"{PREFIX}usage:"  # prefix of the hashes of usage; the scripts add day and tenant
 EPISODES = f"{PREFIX}episodes"  # zset: open episode's budget level -> its latest end, ms
 HEARTBEAT = f"{PREFIX}heartbeat"  # string: who logs how episodes stand; expires
-RECONCILER = f"{PREFIX}reconciler"  # hash: the worker that repairs; its last tick and since when, ms
+RECONCILER = f"{PREFIX}reconciler"  # hash: the worker that repairs, when it last did and since when
 DELAYED = f"{PREFIX}delayed"  # zset: jobs that wait for their next attempt; score = its time, ms
-EXPIRING = f"{PREFIX}expiring"  # zset: waiting jobs with a time limit in the queue; score = its end, ms
+EXPIRING = f"{PREFIX}expiring"  # zset: jobs that may not wait for ever; score = until when, ms
 DEAD = f"{PREFIX}dead"  # zset: jobs that were given up; score = when, ms
 ASIDE = f"{PREFIX}aside"  # list: envelopes that no worker can read
 

@@ -146,6 +146,8 @@ class Settings(BaseModel):
         about="Jobs that may wait for one instance.", ge=1)
     retention_s: Seconds = setting(DAY_S, "APEX_RETENTION_S",
         about="How long an ended job is kept.")
+    dead_retention_s: Seconds = setting(7 * DAY_S, "APEX_DEAD_RETENTION_S",
+        about="How long a job that was given up is kept.")
     session_retention_s: Seconds = setting(7 * DAY_S, "APEX_SESSION_RETENTION_S",
         about="How long an idle session is kept: its turns, and its and its episode's tokens.")
     session_max_turns: int = setting(200, "APEX_SESSION_MAX_TURNS",

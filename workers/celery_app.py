@@ -9,6 +9,7 @@ from ledger.settings import Settings
 from workers.context import WorkerContext
 from workers.guardian import GuardianStep
 from workers.heartbeat import HeartbeatStep
+from workers.reconciler import ReconcilerStep
 from workers.startup import connect_signals
 from workers.task import JobTask
 
@@ -62,6 +63,6 @@ def create_app(settings: Settings) -> ApexCelery:
         redis_backend_health_check_interval=SOCKET["health_check_interval"],
     )
     app.register_task(JobTask())
-    app.steps["worker"].update({GuardianStep, HeartbeatStep})
+    app.steps["worker"].update({GuardianStep, HeartbeatStep, ReconcilerStep})
     connect_signals(app)
     return app

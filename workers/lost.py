@@ -1,4 +1,4 @@
-"""What follows when the process that ran a job is gone: the next attempt, or the job's end."""
+"""What follows when a process or a whole worker is gone: its job's next attempt, or its end."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from budgets import levels_of
 from ledger import jobs, status, stream
 from ledger.errors import ApexError, JobCancelled, JobDead, to_record
 from ledger.messages import Result, State, Timings, Usage
+from ledger.redis_client import Ledger
+from ledger.settings import Settings
 from ledger.status import JobFacts
 from workers.context import WorkerContext
+from workers.giving_up import give_up, retention_ms
 from workers.persist import persist, until_back
 from workers.stopped import why_stopped
 
 log = logging.getLogger(__name__)
 
+PROCESS_LOST = "its process was lost"
+WORKER_LOST = "its worker was lost"
+
 _STATES: dict[type[ApexError], State] = {JobDead: State.DEAD, JobCancelled: State.CANCELLED}
 
 
 def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
-    """Settles a job whose process ended without a word.
+    """Settles a job whose process, one of this worker's, ended without a word.
 
     Returns whether the job has ended, and the sentence that says why.
     """
@@ -28,25 +34,10 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
         # Lost between the wake-up and the claim: the job waits, and its wake-up is used up.
         persist(context.ledger, jobs.wake(job_id, instance=context.instance.name))
         return False, "The process was lost before it had the job."
-    facts = entry.facts
-    error: ApexError | None = why_stopped(context.ledger, facts, context.settings)
+    books = Books(context.ledger, context.settings)
+    error = books.settle(entry.facts, PROCESS_LOST, model=context.instance.served_model)
     if error is None:
-        call = jobs.requeue(
-            job_id,
-            instance=facts.instance,
-            fence=facts.fence,
-            reason="worker lost",
-            failed=True,
-        )
-        answer = persist(context.ledger, call)
-        if answer in ("queued", "fenced"):
-            log.warning("job %s: its process was lost; the next attempt follows", job_id)
-            return False, "The process was lost; the next attempt follows."
-        if answer == "stopped":  # since its entry was read, which now says why
-            return settle_lost(context, job_id)
-        error = JobDead(job_id=job_id, attempts=facts.failures + 1)
-    _end(context, facts, error)
-    log.warning("job %s: %s", job_id, error)
+        return False, "The process was lost; the next attempt follows."
     return True, error.message
 
 
@@ -54,28 +45,78 @@ def _ours(facts: JobFacts, context: WorkerContext) -> bool:
     return facts.state is State.RUNNING and facts.owner == context.owner
 
 
-def _end(context: WorkerContext, facts: JobFacts, error: ApexError) -> None:
-    state = _STATES.get(type(error), State.FAILED)
-    levels = levels_of(facts, context.settings)
-    result = Result(
-        job_id=facts.job_id,
-        state=state,
-        text=until_back(lambda: stream.text_of(stream.replay(context.ledger, facts.job_id))),
-        usage=Usage(prompt_tokens=facts.prompt_tokens, completion_tokens=facts.made),
-        finish_reason="cancelled" if state is State.CANCELLED else "error",
-        instance=facts.instance,
-        attempt=facts.failures + 1,
-        timings=Timings(total_ms=facts.now_ms - facts.submitted_ms),
-        error=to_record(error),
-    )
-    persist(
-        context.ledger,
-        jobs.finish(
+class Books:
+    """Settles lost attempts in the ledger."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._ledger, self._settings = ledger, settings
+
+    def settle(
+        self, facts: JobFacts, reason: str, *, model: str, lease_over: bool = False
+    ) -> ApexError | None:
+        """Has the next attempt follow, or ends the job.
+
+        ``model``: of its instance. ``lease_over``: nothing is done unless its lease has run out.
+
+        Returns what the job ended with; None if it goes on.
+        """
+        job_id = facts.job_id
+        error: ApexError | None = why_stopped(self._ledger, facts, self._settings)
+        if error is None:
+            answer = self._try_again(facts, reason, lease_over)
+            if answer == "queued":
+                log.warning("job %s: %s; the next attempt follows", job_id, reason)
+            if answer == "stopped":  # since its entry was read, which now says why
+                entry = persist(self._ledger, status.read_job(job_id))
+                if entry is not None and entry.facts.fence == facts.fence:
+                    return self.settle(entry.facts, reason, model=model, lease_over=lease_over)
+            if answer != "exhausted":
+                return None
+        events = until_back(lambda: list(stream.replay(self._ledger, job_id)))
+        if error is None:
+            error = give_up(
+                self._ledger,
+                self._settings,
+                job_id,
+                events,
+                instance=facts.instance,
+                reason=reason,
+                now_ms=facts.now_ms,
+            )
+        self._end(facts, error, stream.text_of(events), model)
+        log.warning("job %s: %s", job_id, error)
+        return error
+
+    def _try_again(self, facts: JobFacts, reason: str, lease_over: bool) -> str:
+        call = jobs.requeue(
+            facts.job_id,
+            instance=facts.instance,
+            fence=facts.fence,
+            reason=reason,
+            failed=True,
+            lease_over=lease_over,
+        )
+        return persist(self._ledger, call)
+
+    def _end(self, facts: JobFacts, error: ApexError, text: str, model: str) -> None:
+        state = _STATES.get(type(error), State.FAILED)
+        result = Result(
+            job_id=facts.job_id,
+            state=state,
+            text=text,
+            usage=Usage(prompt_tokens=facts.prompt_tokens, completion_tokens=facts.made),
+            finish_reason="cancelled" if state is State.CANCELLED else "error",
+            instance=facts.instance,
+            attempt=facts.failures + 1,
+            timings=Timings(total_ms=facts.now_ms - facts.submitted_ms),
+            error=to_record(error),
+        )
+        call = jobs.finish(
             result,
             fence=facts.fence,
-            levels=levels,
-            model=context.instance.served_model,
-            retention_ms=int(context.settings.retention_s * 1000),
-            usage_ms=int(context.settings.usage_retention_s * 1000),
-        ),
-    )
+            levels=levels_of(facts, self._settings),
+            model=model,
+            retention_ms=retention_ms(state, self._settings),
+            usage_ms=int(self._settings.usage_retention_s * 1000),
+        )
+        persist(self._ledger, call)

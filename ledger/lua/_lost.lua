@@ -4,9 +4,9 @@
 
 local MOST_LISTED = 1000  -- from the end that Celery pops; only junk makes a list longer
 
--- Pushes again what was pushed before that moment and is neither claimed nor in Celery's lists.
--- jobs: prefix of their keys.
-local function push_lost(jobs, woken, queue, template, before, now)
+-- Pushes again what was pushed before that moment and is neither claimed nor in Celery's lists, nor
+-- held back. jobs: prefix of their keys.
+local function push_lost(jobs, woken, held_back, queue, template, before, now)
   local old = redis.call('ZRANGE', woken, '-inf', string.format('(%.0f', before), 'BYSCORE')
   if #old == 0 then return end
   local listed = {}
@@ -17,7 +17,8 @@ local function push_lost(jobs, woken, queue, template, before, now)
   local under_way = table.concat(listed)
   for i = #old, 1, -1 do  -- the one pushed last is popped first
     local id = old[i]
-    if not under_way:find('"' .. id .. '"', 1, true) then
+    if not under_way:find('"' .. id .. '"', 1, true)
+        and not redis.call('ZSCORE', held_back, id) then
       local h = redis.pcall('HMGET', jobs .. id, 'state', 'band')
       local band = h[1] == 'queued' and tonumber(h[2])
       if band and SUFFIX[band] then

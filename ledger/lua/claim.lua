@@ -5,6 +5,7 @@
 -- A turn whose session runs already is held back instead.
 --
 -- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue  9 held back
+--      10 expiring
 -- ARGV 1 id  2 instance  3 owner  4 pid  5 lease ms  6 nonce  7 prefix of episodes' levels
 -- Returns {'claimed', fence, request or '', submitted, now, deadline, held, made, prompt, failures,
 --      deadline of its episode or 0}
@@ -18,7 +19,7 @@ local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots')
 -- A damaged job must not keep the next wake-up from being pushed.
 local h = redis.pcall('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'submitted',
   'timeout', 'held', 'made', 'failures', 'spent', 'prompt', 'deadline',
-  'tenant', 'episode', 'agent', 'session', 'band')
+  'tenant', 'episode', 'agent', 'session', 'band', 'limits')
 local sound = not h.err
 for i = 4, 9 do sound = sound and tonumber(h[i]) end
 
@@ -45,6 +46,7 @@ if mine then
     'owner', ARGV[3], 'pid', ARGV[4], 'claimed', now, 'progress', now, 'chunk', 0,
     'deadline', deadline)
   redis.call('ZADD', KEYS[6], now + ARGV[5], ARGV[1])
+  if h[18] then redis.call('ZREM', KEYS[10], ARGV[1]) end
 end
 if entry[1] then
   push_wakeups(KEYS[4], KEYS[5], KEYS[7], KEYS[8], entry[1], tonumber(entry[2]), now)

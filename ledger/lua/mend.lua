@@ -2,7 +2,8 @@
 -- Repairs what an instance's workers left behind: pushes wake-ups that were lost, tops up Celery's
 -- lists, and names the jobs whose lease is over.
 --
--- KEYS 1 entry  2 waiting  3 woken  4 running  5 fair  6 queue  7 prefix of jobs
+-- KEYS 1 entry  2 waiting  3 woken  4 running  5 fair  6 queue  7 held back
+--      8 prefix of jobs
 -- ARGV 1 ms after which a wake-up that is nowhere counts as lost  2 how many leases
 -- Returns the jobs' ids
 --!include _clock
@@ -10,14 +11,14 @@
 --!include _lost
 local e, now = redis.call('HMGET', KEYS[1], 'wakeup', 'slots'), now_ms()
 if e[1] then
-  push_lost(KEYS[7], KEYS[3], KEYS[6], e[1], now - ARGV[1], now)
+  push_lost(KEYS[8], KEYS[3], KEYS[7], KEYS[6], e[1], now - ARGV[1], now)
   push_wakeups(KEYS[2], KEYS[3], KEYS[5], KEYS[6], e[1], tonumber(e[2]), now)
 end
 local over = {}
 local ids = redis.call('ZRANGE', KEYS[4], '-inf', string.format('(%.0f', now), 'BYSCORE',
   'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do
-  if redis.pcall('HGET', KEYS[7] .. id, 'state') == 'running' then
+  if redis.pcall('HGET', KEYS[8] .. id, 'state') == 'running' then
     over[#over + 1] = id
   else
     redis.call('ZREM', KEYS[4], id)  -- it is gone, or damaged

@@ -1,8 +1,18 @@
 #!lua flags=no-writes
--- Every instance that was ever registered, and when it was last heard.
+-- Every instance that was ever registered, when it was last heard, and what it has to do.
 --
--- KEYS 1 instances  2 seen
--- Returns {flat name and descriptor JSON, flat name and ms, now}
+-- KEYS 1 instances  2 seen  3 routes  4 prefix of entries  5 of waiting  6 of woken  7 of running
+--      8 of held back
+-- Returns {flat name and descriptor JSON, flat name and ms, now, routes,
+--      {name, closed or '', quiet or '', state or '', run_ms, jobs that wait, jobs that run}...}
 --!include _clock
-return {
-  redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'), now_ms() }
+local rows = {}
+for i, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+  local e = redis.pcall('HMGET', KEYS[4] .. name, 'closed', 'quiet', 'state', 'run_ms')
+  local waiting = redis.call('ZCARD', KEYS[5] .. name) + redis.call('ZCARD', KEYS[6] .. name)
+    + redis.call('ZCARD', KEYS[8] .. name)
+  rows[i] = { name, e[1] or '', e[2] or '', e[3] or '', tonumber(e[4] or 0), waiting,
+    redis.call('ZCARD', KEYS[7] .. name) }
+end
+return { redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'),
+  now_ms(), redis.call('GET', KEYS[3]) or '0', rows }

@@ -3,7 +3,7 @@
 -- or none, ledger entry, place in the order; then their wake-ups. All of a job or nothing of it.
 -- What the jobs share is read and written once: one in a hundred costs a quarter of one alone.
 --
--- KEYS 1 entry  2 waiting  3 woken  4 fair  5 queue  then the L budget levels
+-- KEYS 1 entry  2 waiting  3 woken  4 fair  5 queue  6 expiring  then the L budget levels
 --      then of each job: job, request
 -- ARGV 1 instance  2 max attempts  3 max waiting  4 L
 --      then of each level: its default, ms that it is kept ('' = for ever)
@@ -16,7 +16,7 @@
 --!include _clock
 --!include _order
 --!include _levels
-local FIELDS, FIRST_LEVEL = 11, 5
+local FIELDS, FIRST_LEVEL = 11, 6
 local level_count = tonumber(ARGV[4])
 local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots')
 local waiting = redis.call('ZCARD', KEYS[2])
@@ -84,7 +84,11 @@ for _, a in ipairs(accepted) do
     'timeout', ARGV[at + 8], 'submitted', now, 'tenant', ARGV[at + 4], 'agent', ARGV[at + 5])
   if ARGV[at + 6] ~= '' then redis.call('HSET', job, 'session', ARGV[at + 6]) end
   if ARGV[at + 7] ~= '' then redis.call('HSET', job, 'episode', ARGV[at + 7]) end
-  if ARGV[at + 9] ~= '' then redis.call('HSET', job, 'limits', ARGV[at + 9]) end
+  if ARGV[at + 9] ~= '' then
+    redis.call('HSET', job, 'limits', ARGV[at + 9])
+    local queue_ms = ARGV[at + 9]:match('^%d+')
+    if queue_ms then redis.call('ZADD', KEYS[6], now + queue_ms, ARGV[at]) end
+  end
   redis.call('ZADD', KEYS[2], a.score, ARGV[at])
 end
 write_tags(tags)

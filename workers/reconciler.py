@@ -1,0 +1,149 @@
+"""Brings back what was lost on any instance. One worker of all does it, in a thread of its parent.
+
+Its work is what is wrong, not what there is: the ledger keeps leases, wake-ups, pauses and time
+limits in the order of their ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery import bootsteps
+
+from budgets import deadlines, levels_of
+from ledger import recovery, status
+from ledger.errors import ApexError, CorruptEntry, to_record
+from ledger.jobs import wake
+from ledger.messages import Result, State, Timings
+from ledger.redis_client import Ledger
+from ledger.settings import Settings
+from ledger.status import JobFacts
+from workers.context import WorkerContext
+from workers.lost import WORKER_LOST, Books
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+TERM_TICKS = 3  # a worker that did not ask for so long is no longer the one that repairs
+PATIENCE_MS = 2000  # a wake-up that was popped is claimed in milliseconds
+
+
+class Reconciler:
+    """Asks to be the one that repairs, and repairs."""
+
+    def __init__(self, ledger: Ledger, owner: str, settings: Settings) -> None:
+        self._ledger, self._owner, self._settings = ledger, owner, settings
+        self._books = Books(ledger, settings)
+        # Several ticks fit into a lease, however short: silence for a third of one is an outage.
+        self._tick_s = min(TICK_S, settings.lease_s / 10)
+        self._damaged: set[str] = set()  # jobs that cannot be read: said once
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stopped.set()
+        self._thread.join(timeout=1)
+
+    def _work(self) -> None:
+        while not self._stopped.wait(self._tick_s):
+            try:
+                self.tick()
+            except ApexError as error:
+                log.debug("nothing is repaired: %s", error)  # the guardian says that Redis is away
+            except Exception:
+                log.exception("the reconciler's tick failed")
+
+    def tick(self) -> bool:
+        """Repairs what is wrong now, if that is this worker's task; returns whether it is.
+
+        Raises:
+            RedisUnavailable
+        """
+        lease_ms = int(self._settings.lease_s * 1000)
+        call = recovery.reconcile(
+            self._owner,
+            term_ms=int(self._tick_s * TERM_TICKS * 1000),
+            silence_ms=lease_ms // 3,
+        )
+        duty = self._ledger.run(call)
+        if duty is None:
+            return False
+        # After an outage of Redis every lease is given the time to be renewed.
+        leases_count = duty.now_ms - duty.since_ms >= lease_ms
+        for instance, model in duty.models.items():
+            over = self._ledger.run(recovery.mend(instance, patience_ms=PATIENCE_MS))
+            for job_id in over if leases_count else ():
+                self._each(job_id, partial(self._recover, model))
+        for job_id, instance in duty.rested.items():
+            self._ledger.run(wake(job_id, instance=instance))
+        for job_id in duty.late:
+            self._each(job_id, self._expire)
+        return True
+
+    def _each(self, job_id: str, repair: Callable[[JobFacts], None]) -> None:
+        """Repairs one job; one that is damaged does not keep the others waiting."""
+        if job_id in self._damaged:
+            return
+        try:
+            entry = self._ledger.run(status.read_job(job_id))
+            if entry is not None:
+                repair(entry.facts)
+        except CorruptEntry as error:
+            log.error("%s", error)
+            self._damaged.add(job_id)
+
+    def _recover(self, model: str, facts: JobFacts) -> None:
+        if facts.state is State.RUNNING:
+            self._books.settle(facts, WORKER_LOST, model=model, lease_over=True)
+
+    def _expire(self, facts: JobFacts) -> None:
+        queued_ms = facts.now_ms - facts.submitted_ms
+        error = deadlines.waited(facts.limits.queue_s, attempts=1, queued_ms=queued_ms)
+        if error is None:
+            return
+        result = Result(
+            job_id=facts.job_id,
+            state=State.EXPIRED,
+            finish_reason="error",
+            instance=facts.instance,
+            timings=Timings(queued_ms=queued_ms, total_ms=queued_ms),
+            error=to_record(error),
+        )
+        call = recovery.expire(
+            result,
+            levels=levels_of(facts, self._settings),
+            retention_ms=int(self._settings.retention_s * 1000),
+        )
+        if self._ledger.run(call):
+            log.info("job %s: %s", facts.job_id, error)
+
+
+class ReconcilerStep(bootsteps.StartStopStep):
+    """Starts and stops the reconciler with the worker."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kw: Any) -> None:
+        super().__init__(worker, **kw)
+        self._reconciler: Reconciler | None = None
+
+    def start(self, worker: Any) -> None:
+        context: WorkerContext = worker.app.context
+        ledger = Ledger(context.settings.redis_url)
+        self._reconciler = Reconciler(ledger, context.owner, context.settings)
+        self._reconciler.start()
+
+    def stop(self, worker: Any) -> None:
+        if self._reconciler is not None:
+            self._reconciler.stop()
+
+    terminate = stop
