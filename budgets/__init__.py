@@ -3,7 +3,7 @@
 from budgets.estimate import hold_for, prompt_tokens_bound
 from budgets.levels import episode_level, level_named, levels_of, tenant_level
 from budgets.low import LOW_AT, is_low
-from budgets.stages import Allowance, TokenBudgetManager
+from budgets.stage_manager import Allowance, TokenBudgetManager
 
 __all__ = [
     "LOW_AT",

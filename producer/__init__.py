@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from budgets.stages import TokenBudgetManager
+    from budgets.stage_manager import TokenBudgetManager
     from ledger.errors import (
         ApexError,
         BackendError,
@@ -86,7 +86,7 @@ _HOMES = {
     "PortableLLMClient": "producer.aio",
     "Priority": "ledger.priority",
     "Settings": "ledger.settings",
-    "TokenBudgetManager": "budgets.stages",
+    "TokenBudgetManager": "budgets.stage_manager",
     "load_settings": "ledger.settings",
 }
 
