@@ -13,6 +13,7 @@ from ledger.messages import Request
 from tests.support.sentences import is_one_sentence
 
 CLAIMED = 1_000_000
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Running:
     deadline_ms: int = CLAIMED + 180_000
     episode_deadline_ms: int = 0
     stop: str = ""
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     claimed_ms: int = CLAIMED
 
 
