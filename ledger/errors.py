@@ -133,6 +133,13 @@ class NoInstance(ApexError):
     )
 
 
+class Rerouted(NoInstance):
+    """The agent has another home since the registry was read; ``instance``: its former one."""
+
+    code = "rerouted"
+    default = "Instances came or went, so {instance} did not take this job; submit it again."
+
+
 class UnknownModel(ApexError):
     """No registered instance serves this model; ``model``, ``known``."""
 

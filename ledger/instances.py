@@ -83,7 +83,16 @@ def register(
 
     return Call(
         "register",
-        [keys.entry(descriptor.name), keys.INSTANCES, keys.SEEN],
+        [
+            keys.entry(descriptor.name),
+            keys.INSTANCES,
+            keys.SEEN,
+            keys.ROUTES,
+            keys.entry(""),
+            keys.waiting(""),
+            keys.woken(""),
+            keys.held_back(""),
+        ],
         [
             descriptor.name,
             owner,

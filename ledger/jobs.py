@@ -17,6 +17,7 @@ from ledger.errors import (
     JobNotFound,
     NoInstance,
     QueueFull,
+    Rerouted,
 )
 from ledger.levels import Level
 from ledger.limits import Limits
@@ -66,19 +67,27 @@ def submit(
     levels: Sequence[Level],
     max_attempts: int,
     max_waiting: int,
+    routes: str = "",
 ) -> Call[str]:
     """Accepts a job for ``instance``, holding ``hold`` tokens at every level.
 
-    ``body`` is the request's JSON, where the caller has it already.
+    ``body`` is the request's JSON, where the caller has it already. ``routes``: as the registry had
+    it from which ``instance`` was chosen.
 
     Reads as the instance that has the job: another one if the same job was submitted before.
 
     Raises (when read):
-        BudgetExceeded, EpisodeOver, QueueFull, NoInstance, IdempotencyConflict
+        BudgetExceeded, EpisodeOver, QueueFull, NoInstance, Rerouted, IdempotencyConflict
     """
 
     one = Submission(job_id, request, body or request.to_json(), hold, levels)
-    call = submit_many([one], instance=instance, max_attempts=max_attempts, max_waiting=max_waiting)
+    call = submit_many(
+        [one],
+        instance=instance,
+        max_attempts=max_attempts,
+        max_waiting=max_waiting,
+        routes=routes,
+    )
 
     def read(reply: list[Any]) -> str:
         (answer,) = call.read(reply)
@@ -114,6 +123,8 @@ class Submission:
             int(request.timeout_s * 1000),
             Limits.of(request).packed(),
             ",".join([str(numbers[level.key]) for level in self.levels]),
+            request.instance or "",
+            request.model or "",
         )
 
 
@@ -121,13 +132,18 @@ Accepted = str | ApexError  # the instance that has a job, or why none has
 
 
 def submit_many(
-    submissions: Sequence[Submission], *, instance: str, max_attempts: int, max_waiting: int
+    submissions: Sequence[Submission],
+    *,
+    instance: str,
+    max_attempts: int,
+    max_waiting: int,
+    routes: str = "",
 ) -> Call[list[Accepted]]:
     """As :func:`submit`, of many jobs: each by itself, all in one script call.
 
     Reads as the instance that has it for each job: another one if the same job was submitted
     before. In its place stands why it was refused: BudgetExceeded, EpisodeOver, QueueFull,
-    NoInstance, IdempotencyConflict.
+    NoInstance, Rerouted, IdempotencyConflict.
     """
     levels = {level.key: level for one in submissions for level in one.levels}
     numbers = {key: number for number, key in enumerate(levels, 1)}
@@ -160,6 +176,7 @@ def submit_many(
             max_attempts,
             max_waiting,
             len(ordered),
+            routes,
             *(arg for level in ordered for arg in (level.limit_arg, level.keep_arg)),
             *(arg for one in submissions for arg in one.args(numbers)),
         ],
@@ -175,6 +192,8 @@ def _refused(reply: list[Any], instance: str, one: Submission, levels: Sequence[
             return IdempotencyConflict(job_id=one.job_id)
         case "no_instance":
             return NoInstance()
+        case "rerouted":
+            return Rerouted(instance=instance)
         case "full":
             return QueueFull(instance=instance, waiting=reply[1], retry_after_s=5)
         case "over":

@@ -14,6 +14,7 @@ PRIORITY_SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priorit
 
 INSTANCES = f"{PREFIX}instances"  # hash: name -> descriptor (JSON)
 SEEN = f"{PREFIX}seen"  # zset: name -> last heartbeat, ms
+ROUTES = f"{PREFIX}routes"  # string: how often agents were given another home
 TENANTS = f"{PREFIX}tenants"  # zset: tenant -> the last day that it spent something
 USAGE = f"{PREFIX}usage:"  # prefix of the hashes of usage; the scripts add day and tenant
 EPISODES = f"{PREFIX}episodes"  # zset: open episode's budget level -> its latest end, ms

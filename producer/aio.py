@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import date
 from typing import Any, Self
@@ -19,8 +19,8 @@ from ledger.steps import drive_async
 from ledger.usage import Spent
 from producer.accounting import Accounting
 from producer.arguments import CURSOR, IDENTIFIER, check
-from producer.bulk import pipelines, refusals
-from producer.operations import Operations, Order
+from producer.bulk import pipelines, refusals, rerouted
+from producer.operations import ROUTE_TRIES, Operations, Order
 from producer.outcomes import error_of, raise_unless_succeeded
 from producer.session import AsyncSession
 
@@ -113,11 +113,17 @@ class AsyncLLMClient:
     async def submit_many(self, requests: Iterable[Mapping[str, Any]]) -> list[AsyncJob]:
         """As :meth:`producer.client.LLMClient.submit_many`."""
         orders = self._operations.orders(requests)
-        batches = await drive_async(self._ledger, self._operations.submissions(orders))
         refused: dict[int, ApexError | None] = {}
-        for some in pipelines(batches):
-            replies = await self._ledger.run_many([batch.call for batch in some])
-            refused.update(refusals(some, replies))
+        places: Sequence[int] = range(len(orders))
+        for _ in range(ROUTE_TRIES):
+            batches = await drive_async(self._ledger, self._operations.submissions(orders, places))
+            for some in pipelines(batches):
+                replies = await self._ledger.run_many([batch.call for batch in some])
+                refused.update(refusals(some, replies))
+            places = rerouted(refused)
+            if not places:
+                break
+            self._operations.forget_routes()
         return [
             AsyncJob(order.job_id, self._ledger, self._operations, refused[place])
             for place, order in enumerate(orders)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ledger.errors import ApexError
+from ledger.errors import ApexError, Rerouted
 from ledger.jobs import Accepted
 from ledger.scripts import Call
 
@@ -53,3 +53,8 @@ def refusals(
         answers = [reply] * len(batch.places) if isinstance(reply, ApexError) else reply
         for place, answer in zip(batch.places, answers, strict=True):
             yield place, answer if isinstance(answer, ApexError) else None
+
+
+def rerouted(refused: Mapping[int, ApexError | None]) -> list[int]:
+    """The places whose orders are to be sent once more, to their agents' new homes."""
+    return [place for place, why in refused.items() if isinstance(why, Rerouted)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +16,9 @@ from ledger.settings import Settings, load_settings
 from ledger.steps import drive
 from ledger.usage import Spent
 from producer.accounting import Accounting
-from producer.bulk import pipelines, refusals
+from producer.bulk import pipelines, refusals, rerouted
 from producer.job import Job
-from producer.operations import Operations, Order
+from producer.operations import ROUTE_TRIES, Operations, Order
 from producer.session import Session
 
 
@@ -72,11 +72,17 @@ class LLMClient:
             RedisUnavailable: Redis went away; repeat with idempotency keys to enqueue the rest.
         """
         orders = self._operations.orders(requests)
-        batches = drive(self._ledger, self._operations.submissions(orders))
         refused: dict[int, ApexError | None] = {}
-        for some in pipelines(batches):
-            replies = self._ledger.run_many([batch.call for batch in some])
-            refused.update(refusals(some, replies))
+        places: Sequence[int] = range(len(orders))
+        for _ in range(ROUTE_TRIES):
+            batches = drive(self._ledger, self._operations.submissions(orders, places))
+            for some in pipelines(batches):
+                replies = self._ledger.run_many([batch.call for batch in some])
+                refused.update(refusals(some, replies))
+            places = rerouted(refused)
+            if not places:
+                break
+            self._operations.forget_routes()
         return [
             Job(order.job_id, self._ledger, self._operations, refused[place])
             for place, order in enumerate(orders)

@@ -33,6 +33,7 @@ from producer.arguments import IDENTIFIER, KEY, SECONDS, TOKENS, check
 from producer.bulk import Batch, cut
 
 ROUTES_FRESH_S = 1.0
+ROUTE_TRIES = 3  # instances that come and go at this very moment
 TIME_LIMITS = ("timeout_s", "queue_timeout_s", "first_token_timeout_s", "token_timeout_s")
 NOT_YET = ("cache",)
 
@@ -102,22 +103,29 @@ class Operations:
 
     def submit(self, order: Order) -> Steps[str]:
         """Enqueues an order; returns the instance that has it."""
-        try:
-            instance: str = yield self._submission(order, (yield from self._routes()))
-        except NoInstance:
-            self._registry = None  # what was known of the instances is out of date
-            instance = yield self._submission(order, (yield from self._routes()))
+        for again in reversed(range(ROUTE_TRIES)):
+            try:
+                instance: str = yield self._submission(order, (yield from self._routes()))
+                break
+            except NoInstance:
+                self.forget_routes()
+                if not again:
+                    raise
         return instance
 
-    def submissions(self, orders: Sequence[Order]) -> Steps[list[Batch]]:
-        """The calls that enqueue many orders; those for one instance stay in their order."""
+    def forget_routes(self) -> None:
+        """What was known of the instances is out of date."""
+        self._registry = None
+
+    def submissions(self, orders: Sequence[Order], places: Iterable[int]) -> Steps[list[Batch]]:
+        """The calls that enqueue the orders in these places, in order for each instance."""
         registry = yield from self._routes()
-        places: dict[str, list[int]] = {}
-        for place, order in enumerate(orders):
-            places.setdefault(self._route(order.request, registry), []).append(place)
+        homes: dict[str, list[int]] = {}
+        for place in places:
+            homes.setdefault(self._route(orders[place].request, registry), []).append(place)
         return [
-            Batch(some, self._submissions(instance, [orders[place] for place in some]))
-            for instance, own in places.items()
+            Batch(some, self._submissions(instance, [orders[place] for place in some], registry))
+            for instance, own in homes.items()
             for some in (own[part] for part in cut([len(orders[place].body) for place in own]))
         ]
 
@@ -255,9 +263,12 @@ class Operations:
             levels=budgets.levels_of(request, self.settings),
             max_attempts=self.settings.max_attempts,
             max_waiting=self.settings.max_waiting,
+            routes=registry.routes,
         )
 
-    def _submissions(self, instance: str, orders: Iterable[Order]) -> Call[Any]:
+    def _submissions(
+        self, instance: str, orders: Iterable[Order], registry: routing.Registry
+    ) -> Call[Any]:
         return jobs.submit_many(
             [
                 jobs.Submission(
@@ -272,6 +283,7 @@ class Operations:
             instance=instance,
             max_attempts=self.settings.max_attempts,
             max_waiting=self.settings.max_waiting,
+            routes=registry.routes,
         )
 
 

@@ -13,18 +13,47 @@ from ledger.scripts import Call
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What an instance has to do: jobs that wait and run, and the average run, ms (0: unknown)."""
+
+    waiting: int = 0
+    running: int = 0
+    run_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One instance; ``absent_s`` is infinite when it was never heard."""
+    """One instance.
+
+    ``absent_s`` is infinite when it was never heard. ``closed`` says why its agents are served
+    elsewhere: ``absent``, ``drained``, ``joining``. ``quiet`` says why its waiting jobs are not
+    woken: ``drained``, ``settling``. Both are empty otherwise.
+    """
 
     descriptor: Descriptor
     absent_s: float
+    closed: str = ""
+    quiet: str = ""
+    state: str = ""
+    load: Load = Load()
+
+    @property
+    def name(self) -> str:
+        """Its name, which is its queue."""
+        return self.descriptor.name
+
+    @property
+    def drained(self) -> bool:
+        """Whether somebody said that it starts no more jobs."""
+        return self.quiet == "drained"
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A snapshot, taken in one round trip."""
+    """A snapshot, taken in one round trip; ``routes`` changes when agents are given other homes."""
 
     entries: tuple[Entry, ...]
+    routes: str = ""
 
     @property
     def models(self) -> list[str]:
@@ -36,14 +65,33 @@ def read_registry() -> Call[Registry]:
     """The registry as it is now, in one round trip."""
 
     def read(reply: list[Any]) -> Registry:
-        descriptors, seen, now_ms = reply
-        return parse_registry(_pairs(descriptors), _pairs(seen), now_ms)
+        descriptors, seen, now_ms, routes, rows = reply
+        facts = {row[0]: row[1:] for row in rows}
+        return parse_registry(_pairs(descriptors), _pairs(seen), now_ms, facts, routes)
 
-    return Call("read_registry", [keys.INSTANCES, keys.SEEN], [], read)
+    return Call(
+        "read_registry",
+        [
+            keys.INSTANCES,
+            keys.SEEN,
+            keys.ROUTES,
+            keys.entry(""),
+            keys.waiting(""),
+            keys.woken(""),
+            keys.running(""),
+            keys.held_back(""),
+        ],
+        [],
+        read,
+    )
 
 
 def parse_registry(
-    descriptors: Mapping[str, str], seen: Mapping[str, str], now_ms: float
+    descriptors: Mapping[str, str],
+    seen: Mapping[str, str],
+    now_ms: float,
+    facts: Mapping[str, list[Any]] | None = None,
+    routes: str = "",
 ) -> Registry:
     """What Redis answered, as a registry.
 
@@ -52,14 +100,20 @@ def parse_registry(
             still serve.
         seen: when each name was last heard, ms.
         now_ms: Redis' time, ms.
+        facts: closed, quiet, state, run_ms, jobs that wait, jobs that run, by name.
+        routes: the count of changes.
     """
     entries = []
     for name, text in descriptors.items():
         descriptor = _parse_descriptor(name, text)
         if descriptor is not None:
-            absent_ms = now_ms - float(seen.get(name, -math.inf))
-            entries.append(Entry(descriptor, max(absent_ms / 1000, 0.0)))
-    return Registry(tuple(sorted(entries, key=lambda entry: entry.descriptor.name)))
+            absent_s = max((now_ms - float(seen.get(name, -math.inf))) / 1000, 0.0)
+            closed, quiet, state, run_ms, waiting, running = (facts or {}).get(
+                name, ["", "", "", 0, 0, 0]
+            )
+            load = Load(waiting, running, run_ms)
+            entries.append(Entry(descriptor, absent_s, closed, quiet, state, load))
+    return Registry(tuple(sorted(entries, key=lambda entry: entry.name)), routes)
 
 
 def _pairs(flat: list[str]) -> dict[str, str]:

@@ -15,46 +15,70 @@ def choose(
     absent_s: float,
     instance: str | None = None,
 ) -> str:
-    """The name of the agent's instance: by its role, else by its hash.
+    """The name of the agent's instance: by its role, else by its hash; raises as :func:`order`.
 
     The same agent gets the same instance for as long as the same instances serve the model, so
     its context stays in one place.
+    """
+    return order(registry, agent_id, model, absent_s, instance)[0]
+
+
+def order(
+    registry: Registry,
+    agent_id: str,
+    model: str | None,
+    absent_s: float,
+    instance: str | None = None,
+) -> list[str]:
+    """The names of the instances that the agent may go to, its own first.
+
+    An instance that is not heard any more keeps its agents until its jobs were moved and it was
+    closed: an agent's next job must not be served before those that still wait there.
 
     Args:
         registry: the instances.
         agent_id: whose job it is.
         model: only instances that serve it count; None: all of them.
-        absent_s: an instance not heard for this long does not count; one that was away for less,
-            such as one being deployed, keeps its agents.
+        absent_s: an instance not heard for this long is absent.
         instance: only this one counts.
 
     Raises:
-        NoInstance: none is registered, or all that count are absent.
+        NoInstance: none is registered, or all that count are absent or closed.
         UnknownModel: none that is registered serves the model.
     """
     entries = registry.entries if instance is None else _only(registry, instance)
     serving = [entry for entry in entries if model is None or entry.descriptor.model == model]
     if entries and not serving:
         raise UnknownModel(model=model, known=", ".join(registry.models))
-    here = [entry.descriptor for entry in serving if entry.absent_s < absent_s]
-    if not here:
-        raise NoInstance(_absent(instance) if entries and instance else None)
-    own = pinned(agent_id, [(one.name, one.roles) for one in here])
-    return own or rank(agent_id, [(one.name, one.weight) for one in here])[0]
+    here = [entry for entry in serving if not entry.closed or (instance and not entry.drained)]
+    if all(entry.absent_s >= absent_s for entry in here):
+        raise NoInstance(_why_not(serving[0]) if serving and instance else None)
+    ranked = rank(agent_id, [(one.name, one.descriptor.weight) for one in here])
+    # A role's place is counted among all that registered, or one that goes would move other roles.
+    own = pinned(agent_id, [(one.name, one.descriptor.roles) for one in serving])
+    if own in ranked:
+        ranked.remove(own)
+        ranked.insert(0, own)
+    return ranked
 
 
 def _only(registry: Registry, instance: str) -> tuple[Entry, ...]:
-    found = tuple(entry for entry in registry.entries if entry.descriptor.name == instance)
+    found = tuple(entry for entry in registry.entries if entry.name == instance)
     if registry.entries and not found:
-        known = ", ".join(entry.descriptor.name for entry in registry.entries)
+        known = ", ".join(entry.name for entry in registry.entries)
         raise NoInstance(
             f"There is no instance {instance!r}; registered: {known}; nothing was enqueued."
         )
     return found
 
 
-def _absent(instance: str) -> str:
+def _why_not(entry: Entry) -> str:
+    if entry.drained:
+        return (
+            f"{entry.name} is drained: `apexq resume {entry.name}` has it take jobs again; "
+            "nothing was enqueued."
+        )
     return (
-        f"{instance} is absent: start it with `celery -A workers worker -Q {instance}`; "
+        f"{entry.name} is absent: start it with `celery -A workers worker -Q {entry.name}`; "
         "nothing was enqueued."
     )

@@ -9,6 +9,7 @@
 -- tenant 'f' (where its next job begins); 'most': see drop_tags. Tags begin at ORIGIN, which leaves room for the burst.
 local BAND = 2 ^ 50
 local ORIGIN = 2 ^ 40
+local EARLY = 2 ^ 39
 local BURST = 4
 local BANDS = 4
 local MOST_TAGS = 10000
@@ -50,6 +51,12 @@ local function next_score(tags, band, tenant, cost)
   local start = math.max(tags.finish[field], tags.virtual[band] - BURST * cost, 0)
   tags.finish[field] = start + cost
   return string.format('%.0f', band * BAND + start)
+end
+
+-- A score before all shares of its band, and behind the scores given so before: for jobs that were
+-- first in their order elsewhere.
+local function early_score(fair, band)
+  return string.format('%.0f', band * BAND + EARLY + redis.call('HINCRBY', fair, 'early', 1))
 end
 
 -- text with every mark replaced. A plain search: a pattern is tried at each of the 700 bytes.

@@ -2,7 +2,7 @@
 -- Takes a job for a worker, if it still applies, and pushes the instance's next wake-up.
 -- Asked again with the same nonce (a reply that was lost), it answers the same.
 --
--- A turn whose session runs already is held back instead.
+-- A turn whose session runs already is held back instead. A drained instance takes none.
 --
 -- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue  9 held back
 --      10 expiring
@@ -15,7 +15,7 @@
 --!include _episode
 --!include _turn_order
 local now = now_ms()
-local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots')
+local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots', 'quiet')  -- see _routes.lua
 -- A damaged job must not keep the next wake-up from being pushed.
 local h = redis.pcall('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'submitted',
   'timeout', 'held', 'made', 'failures', 'spent', 'prompt', 'deadline',
@@ -39,6 +39,11 @@ if mine and h[16] and tonumber(h[17] or '') and tonumber(entry[2] or 1) > 1
     redis.call('ZADD', KEYS[9], band * 1e13 + now + redis.call('ZCARD', KEYS[9]), ARGV[1])
   end
 end
+if mine and entry[3] == 'drained' then  -- it waits on, before all others
+  mine = false
+  redis.call('ZREM', KEYS[4], ARGV[1])
+  redis.call('ZADD', KEYS[4], early_score(KEYS[7], tonumber(h[17])), ARGV[1])
+end
 if mine then
   fence, deadline = h[4] + 1, now + h[6] - (h[10] or 0)
   redis.call('ZREM', KEYS[4], ARGV[1])
@@ -48,7 +53,7 @@ if mine then
   redis.call('ZADD', KEYS[6], now + ARGV[5], ARGV[1])
   if h[18] then redis.call('ZREM', KEYS[10], ARGV[1]) end
 end
-if entry[1] then
+if entry[1] and not entry[3] then
   push_wakeups(KEYS[4], KEYS[5], KEYS[7], KEYS[8], entry[1], tonumber(entry[2]), now)
 end
 if not sound and (h.err or h[1]) then return { 'noop', 'corrupt' } end

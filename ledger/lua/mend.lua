@@ -9,8 +9,8 @@
 --!include _clock
 --!include _order
 --!include _lost
-local e, now = redis.call('HMGET', KEYS[1], 'wakeup', 'slots'), now_ms()
-if e[1] then
+local e, now = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet'), now_ms()
+if e[1] and not e[3] then  -- see _routes.lua
   push_lost(KEYS[8], KEYS[3], KEYS[7], KEYS[6], e[1], now - ARGV[1], now)
   push_wakeups(KEYS[2], KEYS[3], KEYS[5], KEYS[6], e[1], tonumber(e[2]), now)
 end

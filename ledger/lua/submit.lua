@@ -5,27 +5,30 @@
 --
 -- KEYS 1 entry  2 waiting  3 woken  4 fair  5 queue  6 expiring  then the L budget levels
 --      then of each job: job, request
--- ARGV 1 instance  2 max attempts  3 max waiting  4 L
+-- ARGV 1 instance  2 max attempts  3 max waiting  4 L  5 count of routes by which it was chosen
+--      ('' = any)
 --      then of each level: its default, ms that it is kept ('' = for ever)
 --      then of each job: id, request JSON, band 0..3, tokens to hold, tenant, agent,
 --      session ('' = none), episode ('' = none), timeout ms, other time limits
---      ('' = none), numbers of its levels ('1,2')
+--      ('' = none), numbers of its levels ('1,2'), the only instance that may run it ('' = any),
+--      model asked for ('' = any)
 -- Returns for each job 'accepted' | {'exists', instance} | {'conflict'} | {'no_instance'}
+--      | {'rerouted'}: its agent has another home by now
 --      | {'full', waiting} | {'denied', level, limit, used, held, window or '', now}
 --      | {'over', level}: that episode has ended; levels are numbered as in KEYS, from 1
 --!include _clock
 --!include _order
 --!include _levels
-local FIELDS, FIRST_LEVEL = 11, 6
+local FIELDS, FIRST_LEVEL = 13, 6
 local level_count = tonumber(ARGV[4])
-local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots')
+local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed', 'routes')
 local waiting = redis.call('ZCARD', KEYS[2])
 local now = now_ms()
 local levels, seen = {}, {}
 
 local function level(number)
   if not levels[number] then
-    levels[number] = read_level(KEYS[FIRST_LEVEL + number], ARGV[3 + 2 * number])
+    levels[number] = read_level(KEYS[FIRST_LEVEL + number], ARGV[4 + 2 * number])
     levels[number].added = 0
   end
   return levels[number]
@@ -41,8 +44,15 @@ local function known(job, request, id, body)
   return { 'exists', seen[id] and ARGV[1] or redis.call('HGET', job, 'instance') }
 end
 
-local function refused(numbers, hold)
+-- See _routes.lua. A job for this instance alone is taken unless it is drained.
+local function rerouted(only)
+  if entry[4] then return only == '' or entry[3] == 'drained' end
+  return only == '' and ARGV[5] ~= '' and entry[5] and entry[5] ~= ARGV[5]
+end
+
+local function refused(numbers, hold, only)
   if not entry[1] then return { 'no_instance' } end
+  if rerouted(only) then return { 'rerouted' } end
   if waiting >= tonumber(ARGV[3]) then return { 'full', waiting } end
   for _, number in ipairs(numbers) do
     local l = level(number)
@@ -53,13 +63,13 @@ local function refused(numbers, hold)
 end
 
 local answers, accepted, tags, bands = {}, {}, new_tags(KEYS[4]), {}
-local first = 5 + 2 * level_count
+local first = 6 + 2 * level_count
 for at = first, #ARGV, FIELDS do
   local place = (at - first) / FIELDS
   local key = FIRST_LEVEL + level_count + 2 * place + 1
   local id, body, hold, numbers = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3]), {}
   for number in ARGV[at + 10]:gmatch('%d+') do numbers[#numbers + 1] = tonumber(number) end
-  local answer = known(KEYS[key], KEYS[key + 1], id, body) or refused(numbers, hold)
+  local answer = known(KEYS[key], KEYS[key + 1], id, body) or refused(numbers, hold, ARGV[at + 11])
   if not answer then
     for _, number in ipairs(numbers) do
       local l = level(number)
@@ -89,11 +99,15 @@ for _, a in ipairs(accepted) do
     local queue_ms = ARGV[at + 9]:match('^%d+')
     if queue_ms then redis.call('ZADD', KEYS[6], now + queue_ms, ARGV[at]) end
   end
+  if ARGV[at + 11] ~= '' then redis.call('HSET', job, 'only', ARGV[at + 11]) end
+  if ARGV[at + 12] ~= '' then redis.call('HSET', job, 'model', ARGV[at + 12]) end
   redis.call('ZADD', KEYS[2], a.score, ARGV[at])
 end
 write_tags(tags)
 for number, l in pairs(levels) do
-  if l.added > 0 then add_hold(l, l.added, ARGV[4 + 2 * number]) end
+  if l.added > 0 then add_hold(l, l.added, ARGV[5 + 2 * number]) end
 end
-push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], entry[1], tonumber(entry[2]), now, bands)
+if not entry[3] then
+  push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], entry[1], tonumber(entry[2]), now, bands)
+end
 return answers

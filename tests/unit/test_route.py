@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ from routing.route import choose
 ABSENT_S = 60
 
 
-def entry(name: str, absent_s: float = 0, model: str = "m", **more: Any) -> Entry:
-    return Entry(Descriptor(name=name, backend="mock", model=model, **more), absent_s)
+def entry(
+    name: str, absent_s: float = 0, model: str = "m", closed: str = "", quiet: str = "", **more: Any
+) -> Entry:
+    described = Descriptor(name=name, backend="mock", model=model, **more)
+    return Entry(described, absent_s, closed, quiet)
 
 
 def registry(*entries: Entry) -> Registry:
@@ -38,11 +42,24 @@ def test_a_role_goes_to_its_own_instance_before_any_hash() -> None:
     ]
 
 
-def test_an_instance_away_for_less_than_the_limit_keeps_its_agents() -> None:
-    away = registry(entry("inst0", absent_s=59.9), entry("inst1"))
+def test_an_instance_that_is_away_keeps_its_agents_until_it_is_closed() -> None:
+    away = registry(entry("inst0", absent_s=600), entry("inst1"))
     assert choose(away, "Planner", None, ABSENT_S) == "inst0"
-    gone = registry(entry("inst0", absent_s=60), entry("inst1"))
-    assert choose(gone, "Planner", None, ABSENT_S) == "inst1"
+    closed = registry(entry("inst0", absent_s=600, closed="absent"), entry("inst1"))
+    assert choose(closed, "Planner", None, ABSENT_S) == "inst1"
+
+
+def test_a_role_stays_where_it_is_when_another_roles_instance_is_closed() -> None:
+    closed = registry(
+        *(replace(one, closed="absent" * (one.name == "inst0")) for one in FIVE.entries)
+    )
+    roles = ["Coder", "Runner", "Critic", "Summarizer"]
+    assert [choose(closed, role, None, ABSENT_S) for role in roles] == [
+        "inst1",
+        "inst2",
+        "inst3",
+        "inst4",
+    ]
 
 
 def test_only_instances_that_serve_the_model_count() -> None:
