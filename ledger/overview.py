@@ -16,7 +16,7 @@ class InstanceFacts:
 
     ``state`` is empty if it never registered. ``waiting`` and ``running`` count jobs. ``heard_s``
     is how many seconds ago its worker last gave a sign of life; None: never. ``window``: tokens of
-    context of its model; 0: not known yet, or no limit of its own.
+    context of its model; 0: not known yet, or no limit of its own. ``drained``: it starts no jobs.
     """
 
     name: str
@@ -28,6 +28,7 @@ class InstanceFacts:
     running: int
     heard_s: float | None
     window: int = 0
+    drained: bool = False
 
 
 def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
@@ -45,7 +46,10 @@ def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
 
 
 def _facts_of(name: str, row: list[Any]) -> InstanceFacts:
-    state, why, node, pid, waiting, woken, running, heard_ms, window = row
+    state, why, node, pid, waiting, woken, running, heard_ms, window, drained = row
     # A job whose wake-up is on its way still waits.
     heard_s = None if heard_ms < 0 else heard_ms / 1000
-    return InstanceFacts(name, state, why, node, pid, waiting + woken, running, heard_s, window)
+    waiting += woken
+    return InstanceFacts(
+        name, state, why, node, pid, waiting, running, heard_s, window, bool(drained)
+    )

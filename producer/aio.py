@@ -17,9 +17,11 @@ from ledger.settings import Settings, load_settings
 from ledger.status import JobStatus
 from ledger.steps import drive_async
 from ledger.usage import Spent
+from producer import draining
 from producer.accounting import Accounting
 from producer.arguments import CURSOR, IDENTIFIER, check
 from producer.bulk import pipelines, refusals, rerouted
+from producer.draining import Shift
 from producer.operations import ROUTE_TRIES, Operations, Order
 from producer.outcomes import error_of, raise_unless_succeeded
 from producer.session import AsyncSession
@@ -183,6 +185,14 @@ class AsyncLLMClient:
         """As :meth:`producer.client.LLMClient.usage`."""
         steps = self._accounting.usage(self._accounting.tenant, since)
         return await drive_async(self._ledger, steps)
+
+    async def drain(self, instance: str) -> Shift:
+        """As :meth:`producer.client.LLMClient.drain`."""
+        return await drive_async(self._ledger, draining.drain(instance, self.settings.absent_s))
+
+    async def resume(self, instance: str) -> Shift:
+        """As :meth:`producer.client.LLMClient.resume`."""
+        return await drive_async(self._ledger, draining.resume(instance, self.settings.absent_s))
 
     async def get_stats(self) -> dict[str, Any]:
         """As :meth:`producer.client.LLMClient.get_stats`."""

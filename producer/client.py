@@ -15,8 +15,10 @@ from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from ledger.steps import drive
 from ledger.usage import Spent
+from producer import draining
 from producer.accounting import Accounting
 from producer.bulk import pipelines, refusals, rerouted
+from producer.draining import Shift
 from producer.job import Job
 from producer.operations import ROUTE_TRIES, Operations, Order
 from producer.session import Session
@@ -166,6 +168,25 @@ class LLMClient:
     def usage(self, *, since: date | None = None) -> list[Spent]:
         """What the tenant spent since a day (UTC), by day, agent and model."""
         return drive(self._ledger, self._accounting.usage(self._accounting.tenant, since))
+
+    def drain(self, instance: str) -> Shift:
+        """Has an instance finish what runs and start nothing more, also after a restart.
+
+        Its waiting jobs go to the next instances of their agents. Jobs wait on that only this
+        instance may run, or whose model no other living one has.
+
+        Raises:
+            NoInstance, RedisUnavailable
+        """
+        return drive(self._ledger, draining.drain(instance, self.settings.absent_s))
+
+    def resume(self, instance: str) -> Shift:
+        """Has a drained instance take jobs again; those of its agents that wait come back to it.
+
+        Raises:
+            NoInstance, RedisUnavailable
+        """
+        return drive(self._ledger, draining.resume(instance, self.settings.absent_s))
 
     def get_stats(self) -> dict[str, Any]:
         """The tenant's ``tokens_used``, ``tokens_held`` and ``budget`` (None: no limit)."""

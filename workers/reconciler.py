@@ -22,6 +22,8 @@ from ledger.messages import Result, State, Timings
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from ledger.status import JobFacts
+from ledger.steps import drive
+from routing.rehoming import rehome
 from workers.context import WorkerContext
 from workers.lost import WORKER_LOST, Books
 
@@ -87,6 +89,9 @@ class Reconciler:
             self._ledger.run(wake(job_id, instance=instance))
         for job_id in duty.late:
             self._each(job_id, self._expire)
+        moved = drive(self._ledger, rehome(self._settings.absent_s, absence_counts=leases_count))
+        if moved:
+            log.warning("%d waiting jobs moved, as instances came or went", moved)
         return True
 
     def _each(self, job_id: str, repair: Callable[[JobFacts], None]) -> None:

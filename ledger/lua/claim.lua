@@ -41,8 +41,7 @@ if mine and h[16] and tonumber(h[17] or '') and tonumber(entry[2] or 1) > 1
 end
 if mine and entry[3] == 'drained' then  -- it waits on, before all others
   mine = false
-  redis.call('ZREM', KEYS[4], ARGV[1])
-  redis.call('ZADD', KEYS[4], early_score(KEYS[7], tonumber(h[17])), ARGV[1])
+  redis.call('ZADD', KEYS[4], 'NX', early_score(KEYS[7], tonumber(h[17])), ARGV[1])
 end
 if mine then
   fence, deadline = h[4] + 1, now + h[6] - (h[10] or 0)

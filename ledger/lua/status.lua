@@ -34,8 +34,9 @@ for b = 0, BANDS - 1 do
     ahead[b + 1], left = redis.call('LLEN', list) + waiting, left - waiting
   end
 end
-local e = redis.call('HMGET', KEYS[3], 'run_ms', 'slots', 'state', 'why')
+local e = redis.call('HMGET', KEYS[3], 'run_ms', 'slots', 'state', 'why', 'quiet')
 local seen = redis.call('ZSCORE', KEYS[7], ARGV[2])
 return { redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]) or '', ahead,
-  redis.call('ZCARD', KEYS[6]), tonumber(e[1] or 0), tonumber(e[2] or 1), e[3] or '', e[4] or '',
+  redis.call('ZCARD', KEYS[6]), tonumber(e[1] or 0), tonumber(e[2] or 1),
+  e[5] == 'drained' and e[5] or e[3] or '', e[5] ~= 'drained' and e[4] or '',
   seen and (now_ms() - seen) or -1 }

@@ -33,12 +33,17 @@ class Instance:
 
     @property
     def state(self) -> str:
-        """``ready``, ``starting``, ``failed``, ``stopped``, or ``silent``."""
+        """``drained``, ``silent``, or ``ready``, ``starting``, ``failed``, ``stopped``."""
+        if self.facts.drained:
+            return "drained"
         return "silent" if self.silent else self.facts.state
 
     @property
     def why(self) -> str:
         """The reason for a state other than ready; may be empty."""
+        if self.facts.drained:
+            worker = f", its worker is {self.facts.state}" if self.facts.state != "ready" else ""
+            return f"takes no jobs until `apexq resume {self.name}`{worker}"
         if self.silent:
             return f"was {self.facts.state}, and its worker gives no sign of life"
         return self.facts.why

@@ -22,6 +22,9 @@ COMMANDS = {
     "budget": "Show, set or take back limits of tokens.",
     "usage": "Show what was spent, in tokens and money.",
     "erase": "Remove what is kept of a tenant or of a session.",
+    "drain": "Take an instance out of service; what waits goes elsewhere.",
+    "resume": "Put a drained instance back into service.",
+    "scale": "Change how many instances the stack of this directory has.",
     "doctor": "Check this machine, Redis and the instances.",
 }
 
