@@ -316,6 +316,7 @@ class Books(RuleBasedStateMachine):
             episode_id=episode,
             priority=priority,
             timeout_s=timeout_s,
+            instance=name,  # where a job goes when instances come and go is told elsewhere
         )
         levels = levels_of(request, BUDGETS)
         job = Job(f"job-{self.ordered}", request, name, levels, hold, attempts)
