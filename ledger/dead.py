@@ -17,13 +17,13 @@ MOST_ATTEMPTS = 20  # the latest ones that an error tells of
 History = list[dict[str, Any]]
 
 
-def note_dead(job_id: str, *, keep_ms: int) -> Call[None]:
-    """Notes a job that is given up in the next step.
+def note_dead(job_id: str, *, keep_ms: int) -> Call[int]:
+    """Notes a job that is given up in the next step. Reads as Redis' time, ms.
 
     Before that step, so that none can be forgotten; a note of a job that then ended otherwise is
     passed over by whoever reads.
     """
-    return Call("note_dead", [keys.DEAD], [job_id, keep_ms, MOST_DEAD], lambda _: None)
+    return Call("note_dead", [keys.DEAD], [job_id, keep_ms, MOST_DEAD], int)
 
 
 def read_dead(*, first: int, count: int) -> Call[list[str]]:

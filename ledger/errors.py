@@ -233,7 +233,9 @@ class JobExpired(DeadlineExceeded):
 
 
 class BackendError(JobFailed):
-    """The model's library or server reported an error; ``backend``, ``retriable``."""
+    """The model's library or server reported an error; ``backend``, ``retriable``: another attempt
+    may succeed, after ``retry_after_s`` if it has that.
+    """
 
     code = "backend_error"
     default = "The backend reported an error."

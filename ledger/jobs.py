@@ -224,6 +224,7 @@ def claim(
             keys.queue(instance),
             keys.held_back(instance),
             keys.EXPIRING,
+            keys.DELAYED,
         ],
         [job_id, instance, owner, pid, lease_ms, nonce, keys.budget("episode")],
         read,
@@ -466,6 +467,8 @@ def cancel(
             keys.USAGE,
             keys.TENANTS,
             keys.INSTANCES,
+            keys.DELAYED,
+            keys.EXPIRING,
             *(level.key for level in levels),
         ],
         [

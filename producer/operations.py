@@ -300,9 +300,14 @@ def _episode_stats(account: Account, *, low: bool, left_s: float) -> dict[str, A
     return {**stats_of(account), "budget_low": low, "time_remaining_s": left_s}
 
 
+def new_job_id() -> str:
+    """An id that no job has."""
+    return str(uuid.uuid4())
+
+
 def _job_id(tenant: str, idempotency_key: str | None) -> str:
     """A new id, or the one that belongs to the tenant's key: a repeated submit finds its job."""
     if idempotency_key is None:
-        return str(uuid.uuid4())
+        return new_job_id()
     check("idempotency_key", idempotency_key, KEY)
     return str(uuid.uuid5(_KEY_SPACE, f"{tenant}\x00{idempotency_key}"))

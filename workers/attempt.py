@@ -21,6 +21,7 @@ from ledger.errors import (
     ContextTooLong,
     InvalidRequest,
     JobCancelled,
+    JobDead,
     JobExpired,
     JobFailed,
     to_record,
@@ -31,6 +32,7 @@ from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
 from ledger.stream import Answer
 from workers.backends import Backend, Piece, Run
+from workers.giving_up import give_up, retention_ms
 from workers.history import turn_of, with_history
 from workers.persist import persist, until_back
 from workers.sender import Sender
@@ -50,9 +52,12 @@ SAMPLING = (
     "tools",
 )
 LONGEST_REASON = 300
+PAUSE_S = 1.0  # before the next attempt, where a retriable error says nothing else
+LONGEST_PAUSE_S = 3600.0
 
 ENDS: dict[type[ApexError], State] = {
     JobCancelled: State.CANCELLED,
+    JobDead: State.DEAD,
     JobExpired: State.EXPIRED,
 }
 
@@ -63,6 +68,7 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     EXPIRED = "expired"
+    DEAD = "dead"
     CANCELLED = "cancelled"
     REQUEUED = "requeued"
     NOOP = "noop"
@@ -96,6 +102,10 @@ class Attempt:
         """Returns the outcome, and for a job that failed the sentence that says why."""
         try:
             control = self._generate()
+        except BackendError as error:
+            if error.facts.get("retriable"):
+                return self._try_again(error)
+            return self._end_with(error)
         except ApexError as error:
             return self._end_with(error)
         except Exception as error:  # noqa: BLE001  a backend may raise anything
@@ -283,6 +293,31 @@ class Attempt:
                 return self._end_stopped()
         return Outcome.NOOP, "fenced"
 
+    def _try_again(self, error: BackendError) -> tuple[Outcome, str]:
+        """Leaves the job to its next attempt, after a pause; or gives it up after the last one."""
+        place, claim = self._place, self._claim
+        reason = " ".join(error.message.split()).rstrip(".")[:LONGEST_REASON]
+        pause_s = error.facts.get("retry_after_s") or PAUSE_S
+        call = jobs.requeue(
+            claim.job_id,
+            instance=place.spec.name,
+            fence=claim.fence,
+            reason=reason,
+            failed=True,
+            wait_ms=int(min(pause_s, LONGEST_PAUSE_S) * 1000),
+        )
+        match persist(place.ledger, call):
+            case "queued":
+                log.warning("job %s: %s; the next attempt follows", claim.job_id, reason)
+                return Outcome.REQUEUED, reason
+            case "stopped":
+                return self._end_stopped()
+            case "exhausted":
+                return self._end_with(
+                    give_up(place.ledger, place.settings, claim.job_id, place.spec.name, reason)
+                )
+        return Outcome.NOOP, "fenced"
+
     def _unexpected(self, error: Exception) -> BackendError:
         """What a library raised, as one sentence; the log gets no words that may quote a prompt."""
         backend = self._place.spec.backend
@@ -344,7 +379,7 @@ class Attempt:
             fence=claim.fence,
             levels=self._levels,
             model=place.spec.served_model,
-            retention_ms=int(place.settings.retention_s * 1000),
+            retention_ms=retention_ms(state, place.settings),
             usage_ms=int(place.settings.usage_retention_s * 1000),
             turn=(
                 turn_of(claim.job_id, self._request, result.text, place.settings)

@@ -12,8 +12,8 @@ from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from ledger.status import JobFacts
 from workers.context import WorkerContext
-from workers.giving_up import give_up, retention_ms
-from workers.persist import persist, until_back
+from workers.giving_up import events_of, give_up, retention_ms
+from workers.persist import persist
 from workers.stopped import why_stopped
 
 log = logging.getLogger(__name__)
@@ -72,18 +72,8 @@ class Books:
                     return self.settle(entry.facts, reason, model=model, lease_over=lease_over)
             if answer != "exhausted":
                 return None
-        events = until_back(lambda: list(stream.replay(self._ledger, job_id)))
-        if error is None:
-            error = give_up(
-                self._ledger,
-                self._settings,
-                job_id,
-                events,
-                instance=facts.instance,
-                reason=reason,
-                now_ms=facts.now_ms,
-            )
-        self._end(facts, error, stream.text_of(events), model)
+            error = give_up(self._ledger, self._settings, job_id, facts.instance, reason)
+        self._end(facts, error, model)
         log.warning("job %s: %s", job_id, error)
         return error
 
@@ -98,12 +88,12 @@ class Books:
         )
         return persist(self._ledger, call)
 
-    def _end(self, facts: JobFacts, error: ApexError, text: str, model: str) -> None:
+    def _end(self, facts: JobFacts, error: ApexError, model: str) -> None:
         state = _STATES.get(type(error), State.FAILED)
         result = Result(
             job_id=facts.job_id,
             state=state,
-            text=text,
+            text=stream.text_of(events_of(self._ledger, facts.job_id)),
             usage=Usage(prompt_tokens=facts.prompt_tokens, completion_tokens=facts.made),
             finish_reason="cancelled" if state is State.CANCELLED else "error",
             instance=facts.instance,

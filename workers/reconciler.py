@@ -18,9 +18,10 @@ from budgets import deadlines, levels_of
 from ledger import recovery, status
 from ledger.errors import ApexError, CorruptEntry, to_record
 from ledger.jobs import wake
+from ledger.listing import read_facts, read_lineup
 from ledger.messages import Result, State, Timings
 from ledger.redis_client import Ledger
-from ledger.settings import Settings
+from ledger.settings import InstanceSpec, Settings
 from ledger.status import JobFacts
 from ledger.steps import drive
 from routing.rehoming import rehome
@@ -130,6 +131,22 @@ class Reconciler:
         )
         if self._ledger.run(call):
             log.info("job %s: %s", facts.job_id, error)
+
+
+def take_over(ledger: Ledger, settings: Settings, instance: InstanceSpec, *, gone: str) -> None:
+    """Brings back what the last worker of an instance had in hand, before this one begins.
+
+    ``gone``: the owner whose process is known to have ended; its jobs need not wait for the end of
+    their leases. Empty: nobody knows.
+    """
+    ledger.run(recovery.mend(instance.name, patience_ms=0))
+    if not gone:
+        return
+    books = Books(ledger, settings)
+    lineup = ledger.run(read_lineup(instance.name, first=0, count=1))
+    for facts in ledger.run(read_facts(lineup.running)):
+        if facts.state is State.RUNNING and facts.owner == gone:
+            books.settle(facts, WORKER_LOST, model=instance.served_model)
 
 
 class ReconcilerStep(bootsteps.StartStopStep):

@@ -24,6 +24,7 @@ from workers import backends
 from workers.context import WorkerContext
 from workers.memory_limit import limit_memory
 from workers.processes import alive
+from workers.reconciler import take_over
 from workers.runner import Runner
 from workers.wakeup import render
 
@@ -120,12 +121,15 @@ def _register(app: Any, context: WorkerContext, node: str) -> None:
         "wakeup": render(app, spec.name),
         "grace_ms": GRACE_MS,
     }
+    gone = ""
     try:
         context.ledger.run(instances.register(descriptor, **facts))
     except InstanceTaken as taken:
         if not _died_here(taken, node):
             raise
-        context.ledger.run(instances.register(descriptor, **facts, gone_owner=taken.owner))
+        gone = str(taken.owner)
+        context.ledger.run(instances.register(descriptor, **facts, gone_owner=gone))
+    take_over(context.ledger, context.settings, spec, gone=gone)
 
 
 def _died_here(taken: InstanceTaken, node: str) -> bool:

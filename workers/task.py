@@ -39,7 +39,7 @@ class JobTask(Task):
             case Outcome.CANCELLED:
                 self._announce_cancelled()
                 raise Ignore
-            case Outcome.FAILED | Outcome.EXPIRED:
+            case Outcome.FAILED | Outcome.EXPIRED | Outcome.DEAD:
                 raise JobFailed(why)
         return str(outcome)
 

@@ -4,10 +4,10 @@
 
 local MOST_LISTED = 1000  -- from the end that Celery pops; only junk makes a list longer
 
--- Pushes again what was pushed before that moment and is neither claimed nor in Celery's lists, nor
+-- Pushes again what was pushed until that moment and is neither claimed nor in Celery's lists, nor
 -- held back. jobs: prefix of their keys.
 local function push_lost(jobs, woken, held_back, queue, template, before, now)
-  local old = redis.call('ZRANGE', woken, '-inf', string.format('(%.0f', before), 'BYSCORE')
+  local old = redis.call('ZRANGE', woken, '-inf', string.format('%.0f', before), 'BYSCORE')
   if #old == 0 then return end
   local listed = {}
   for band = 0, BANDS - 1 do

@@ -5,7 +5,7 @@
 -- A turn whose session runs already is held back instead. A drained instance takes none.
 --
 -- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue  9 held back
---      10 expiring
+--      10 expiring  11 delayed
 -- ARGV 1 id  2 instance  3 owner  4 pid  5 lease ms  6 nonce  7 prefix of episodes' levels
 -- Returns {'claimed', fence, request or '', submitted, now, deadline, held, made, prompt, failures,
 --      deadline of its episode or 0}
@@ -51,6 +51,7 @@ if mine then
     'deadline', deadline)
   redis.call('ZADD', KEYS[6], now + ARGV[5], ARGV[1])
   if h[18] then redis.call('ZREM', KEYS[10], ARGV[1]) end
+  if tonumber(h[9]) > 0 then redis.call('ZREM', KEYS[11], ARGV[1]) end
 end
 if entry[1] and not entry[3] then
   push_wakeups(KEYS[4], KEYS[5], KEYS[7], KEYS[8], entry[1], tonumber(entry[2]), now)

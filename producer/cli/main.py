@@ -18,6 +18,7 @@ COMMANDS = {
     "ask": "Ask an agent and stream its answer.",
     "status": "Show the instances and tokens, or where a job stands.",
     "jobs": "List jobs, show one, cancel some.",
+    "dead": "List jobs that were given up, show why, try them again, drop them.",
     "models": "Show the models that instances serve.",
     "budget": "Show, set or take back limits of tokens.",
     "usage": "Show what was spent, in tokens and money.",

@@ -48,6 +48,7 @@ from ledger.instances import Descriptor
 from ledger.jobs import Claim, Noop, Submission
 from ledger.levels import Level
 from ledger.messages import Event, Request, Result, State, Usage
+from ledger.recovery import mend
 from ledger.redis_client import Ledger
 from ledger.settings import load_settings
 from ledger.stream import replay, text_of
@@ -58,6 +59,7 @@ from tests.support import servers
 from tests.support.model_accounts import NEVER, ModelAccount
 from tests.support.registering import OWNER, WAKEUP, register
 from tests.support.waiting import eventually
+from workers.reconciler import take_over
 
 INSTANCES = ("inst0", "inst1")
 PRIORITIES = ("URGENT", "HIGH", "NORMAL", "LOW")
@@ -103,6 +105,8 @@ class Job:
     prompt: int = 0
     chunk: int = 0
     failures: int = 0
+    delayed: bool = False  # it waits before its next attempt
+    again: bool = False  # it was given back, or its wake-up pushed again: lists may be longer
     cost: int = 0
     text: str = ""
     kinds: list[str] = field(default_factory=list)
@@ -396,6 +400,23 @@ class Books(RuleBasedStateMachine):
     def a_claim_is_sent_again(self, job: Job) -> None:
         self._claim(job.id, job.instance, nonce=job.nonce)
 
+    @step(2, name=NAMES)
+    def lost_wake_ups_are_pushed_again(self, _: None, name: str) -> None:
+        woken = self.redis.zrange(keys.woken(name), 0, -1)
+        listed = self._listed(name)
+
+        assert self.ledger.run(mend(name, patience_ms=0)) == []
+
+        for job_id in woken:
+            self.jobs[job_id].again |= job_id not in listed
+        assert set(woken) <= self._listed(name)
+        self._pushed(name)
+
+    @step(1, among=lambda books: [job for job in books.jobs.values() if job.delayed])
+    def a_job_has_waited_long_enough(self, job: Job) -> None:
+        assert self.ledger.run(jobs.wake(job.id, instance=job.instance))
+        job.delayed = False
+
     # Workers
 
     @step(
@@ -619,14 +640,17 @@ class Books(RuleBasedStateMachine):
                 for job_id in self.redis.zrange(key(name), 0, -1):
                     assert self.jobs[job_id].instance == name
                     where[job_id].append(kind)
+        for job_id in self.redis.zrange(keys.DELAYED, 0, -1):
+            where[job_id].append("delayed")
         on_their_way = {wakeup.job_id for wakeup in self.hand} | self.dropped
         for place in self.places.values():
             for raw in chain(*(self.redis.lrange(one, 0, -1) for one in place.lists)):
                 on_their_way.add(id_of(raw))
         for job in self.jobs.values():
             if job.state is State.QUEUED:
-                assert where[job.id] in (["waiting"], ["woken"]), job
-                assert where[job.id] == ["waiting"] or job.id in on_their_way, job
+                assert where[job.id] == (["delayed"] if job.delayed else where[job.id]), job
+                assert where[job.id] in (["waiting"], ["woken"], ["delayed"]), job
+                assert where[job.id] != ["woken"] or job.id in on_their_way, job
             else:
                 assert where[job.id] == (["running"] if job.state is State.RUNNING else []), job
 
@@ -638,7 +662,7 @@ class Books(RuleBasedStateMachine):
             for band, name in enumerate(place.lists):
                 found = self.redis.lrange(name, 0, -1)
                 pushed = [raw for raw in found if '"again.' not in raw]
-                given_back = [raw for raw in pushed if "requeued" in self.jobs[id_of(raw)].kinds]
+                given_back = [raw for raw in pushed if self.jobs[id_of(raw)].again]
                 assert len(pushed) - len(given_back) <= place.slots + 1, (place, band)
                 if waiting[band]:
                     assert len(found) + place.popped[band] >= place.slots + 1, (place, band)
@@ -753,7 +777,7 @@ class Books(RuleBasedStateMachine):
             assert answer.submitted_ms <= answer.claimed_ms
             assert answer.deadline_ms - answer.claimed_ms <= job.request.timeout_s * 1000
             job.state, job.fence, job.nonce, job.chunk = State.RUNNING, answer.fence, nonce, 0
-            job.owner = owner
+            job.owner, job.delayed = owner, False
             job.claims.append(answer)
             self.dropped.discard(job_id)
         else:
@@ -854,11 +878,12 @@ class Books(RuleBasedStateMachine):
         else:
             assert answer == "queued"
             job.state, job.failures = State.QUEUED, job.failures + failed
+            job.delayed, job.again = failed and job.failures > 1, True
             self.places[job.instance].leaving.discard(job.id)
             job.kinds.append("requeued")
 
     def _ends(self, job: Job, state: State, prompt: int) -> None:
-        job.state, job.cost = state, prompt + job.made
+        job.state, job.cost, job.delayed = state, prompt + job.made, False
         job.kinds.append("end")
         for account in self._accounts(job):
             account.settle(job.cost, job.held)
@@ -877,6 +902,11 @@ class Books(RuleBasedStateMachine):
             for one in self.ledger.run(read_usage(tenant, [today - 1, today])):
                 found[one.tenant, one.agent, one.model] += one.prompt_tokens + one.completion_tokens
         assert +found == +expected
+
+    def _listed(self, name: str) -> set[str]:
+        """Jobs that have a wake-up in Celery's lists."""
+        lists = self.places[name].lists
+        return {id_of(raw) for one in lists for raw in self.redis.lrange(one, 0, -1)}
 
     def _pushed(self, name: str) -> None:
         self.places[name].popped.clear()
@@ -990,7 +1020,6 @@ def test_one_better_job_asks_one_of_many_to_make_way(client: LLMClient, ledger: 
     assert words.count("yield") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="no script looks at woken, and starting pushes nothing")
 def test_a_worker_that_starts_is_woken_for_every_job_that_waits(
     client: LLMClient, ledger: Ledger
 ) -> None:
@@ -1000,7 +1029,7 @@ def test_a_worker_that_starts_is_woken_for_every_job_that_waits(
 
     # When
     register(ledger, slots=4)
-    ledger.run(instances.set_state("inst0", OWNER, "ready"))
+    take_over(ledger, BUDGETS, BUDGETS.instance("inst0"), gone="")
 
     # Then
     served = []

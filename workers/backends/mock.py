@@ -112,8 +112,13 @@ def _until_stop(words: Iterator[str], run: Run) -> Iterator[str]:
 
 
 def _misbehave(wants: Directives, index: int, run: Run) -> None:
-    if index == wants.error_at:
-        raise BackendError("The mock was told to fail here.", backend="mock", retriable=False)
+    if index == wants.error_at and (wants.errors is None or run.attempt <= wants.errors):
+        raise BackendError(
+            "The mock was told to fail here.",
+            backend="mock",
+            retriable=wants.errors is not None,
+            retry_after_s=wants.retry_after_s,
+        )
     if index == wants.crash_at and run.attempt <= wants.crashes:
         os.kill(os.getpid(), signal.SIGKILL)
     if index == 0 and wants.eat_mb:

@@ -18,7 +18,8 @@ class Directives(BaseModel):
 
     ``tokens`` to emit, ``tps`` tokens per second, ``first_ms`` until the first; at that token:
     ``crash_at`` kills the own process (in the first ``crashes`` attempts), ``hang_at`` stops
-    emitting, ``error_at`` raises; ``say`` is the text of the answer; ``eat_mb`` takes that much
+    emitting, ``error_at`` raises (in the first ``errors`` attempts, and those may be tried again,
+    after ``retry_after_s``); ``say`` is the text of the answer; ``eat_mb`` takes that much
     memory before the first token.
     """
 
@@ -31,6 +32,8 @@ class Directives(BaseModel):
     crashes: int = 1
     hang_at: int | None = None
     error_at: int | None = None
+    errors: int | None = None
+    retry_after_s: float | None = None
     say: str | None = None
     eat_mb: int | None = Field(default=None, ge=1)
 
