@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import SystemRandom
 
+from tests.torture.faults import FAULTS
 from tests.torture.plan import Plan
 from tests.torture.report import report
 from tests.torture.run import run
@@ -34,6 +35,7 @@ def main() -> int:
             lease_s=given.lease,
             folder=folder,
             url=server.url,
+            only=given.only,
             model="" if given.no_llama else _model(folder),
         )
         _say(f"torture: {plan.command}{'' if plan.model else ' (mock only)'}")
@@ -52,9 +54,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     parser.add_argument("--seconds", type=float, default=120, help="that jobs and faults take")
     parser.add_argument("--lease", type=float, default=3.0, help="seconds")
+    parser.add_argument("--only", type=_kinds, default=(), help="kinds of faults, with commas")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a good run too")
     parser.add_argument("--no-llama", action="store_true", help="mock only")
     return parser.parse_args()
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(kind.strip() for kind in text.split(",") if kind.strip())
+    if unknown := set(kinds) - FAULTS.keys():
+        raise argparse.ArgumentTypeError(f"no fault {sorted(unknown)}; known: {', '.join(FAULTS)}")
+    return kinds
 
 
 def _model(folder: Path) -> str:

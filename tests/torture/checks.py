@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from budgets import levels_of
 from ledger import keys
@@ -37,7 +38,7 @@ def ended_once(jobs: Sequence[Job]) -> Wrong:
 
 
 def ended_as_asked(jobs: Sequence[Job], max_attempts: int) -> Wrong:
-    """What was to succeed did, what was broken did not; a job is dead after all its attempts only."""
+    """What was to succeed did, what was broken did not; who is dead had all its attempts."""
     for job in jobs:
         failed = sum(event.failed for event in job.events) + (job.state == State.DEAD)
         gave_up = job.state == State.DEAD and failed >= max_attempts
@@ -102,14 +103,14 @@ def budgets(jobs: Sequence[Job], levels: dict[str, dict[str, str]], settings: Se
 
 
 def order(jobs: Sequence[Job], overtaken: set[str]) -> Wrong:
-    """Jobs of an agent and priority were taken as they came, where each ran once and undisturbed."""
+    """Jobs of an agent and priority were taken as they came, where each ran once, undisturbed."""
     lines: dict[tuple[str, ...], list[Job]] = defaultdict(list)
     for job in jobs:
         if job.number("fence") == 1 and job.id not in overtaken:
             lines[*job.asked.line, job.fields["instance"]].append(job)
     for line, own in lines.items():
         own.sort(key=lambda job: job.asked.number)
-        for before, after in zip(own, own[1:], strict=False):
+        for before, after in pairwise(own):
             if before.number("claimed") > after.number("claimed"):
                 late_ms = before.number("claimed") - after.number("claimed")
                 yield f"{'/'.join(line)}: job {before.id} was taken {late_ms} ms after {after.id}"

@@ -17,7 +17,11 @@ SCARCE = "globex"  # its budget does not reach for all that is asked in its name
 
 @dataclass(frozen=True)
 class Plan:
-    """One run. ``model``: path of the tiny GGUF, '' where llama.cpp is not installed."""
+    """One run.
+
+    ``model``: path of the tiny GGUF, '' where llama.cpp is not installed. ``only``: the kinds of
+    faults; empty: all.
+    """
 
     jobs: int
     faults: int
@@ -27,6 +31,7 @@ class Plan:
     folder: Path
     url: str
     model: str = ""
+    only: tuple[str, ...] = ()
     producers: int = 3
     mocks: int = 3
 
@@ -80,4 +85,5 @@ class Plan:
         return (
             f"make torture JOBS={self.jobs} FAULTS={self.faults} SEED={self.seed} "
             f"SECONDS={self.seconds:g} LEASE={self.lease_s:g}"
+            + (f" ONLY={','.join(self.only)!r}" if self.only else "")
         )

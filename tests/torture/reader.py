@@ -13,7 +13,7 @@ from tests.torture.journal import Read
 
 SLOW_S = 0.02  # that a slow reader takes for each event
 PAUSE_S = 0.2  # before a reader asks a Redis again that did not answer
-STAYS = 0.7  # chance that a reader which reconnects reads one more event first
+STAYS = 0.85  # chance that a reader which reconnects reads one more event first
 
 
 class Reader:

@@ -61,8 +61,13 @@ class Scene:
             self._busy.discard(name or "")
 
     def running(self, names: Iterable[str]) -> list[Running]:
-        """The jobs that run on these instances."""
-        return [job for name in names for job in self.recoveries.running(name)]
+        """The jobs that run in a process of these instances' workers."""
+        return [
+            job
+            for name in names
+            for job in self.recoveries.running(name)
+            if job.pid in self.member(name).children
+        ]
 
     def woken(self, names: Iterable[str]) -> set[str]:
         """The jobs whose wake-ups are under way there, and may be lost."""
