@@ -174,3 +174,23 @@ def drain(instance: str, *, resume: bool = False) -> Call[Drained]:
         [instance, int(not resume)],
         read,
     )
+
+
+def retire(instance: str) -> Call[bool]:
+    """Forgets a drained instance; False if it is not drained, or has jobs."""
+    return Call(
+        "retire",
+        [
+            keys.entry(instance),
+            keys.waiting(instance),
+            keys.woken(instance),
+            keys.held_back(instance),
+            keys.running(instance),
+            keys.fair(instance),
+            keys.leaving(instance),
+            keys.INSTANCES,
+            keys.SEEN,
+        ],
+        [instance],
+        bool,
+    )

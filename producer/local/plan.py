@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ledger.environment import PREFIX
 from ledger.errors import InvalidSetting
+from ledger.instance_spec import default_instances
 from ledger.settings import Settings
 
 INSTANCE = "{instance}"  # stands for the instance's name in a worker's command
@@ -71,6 +72,21 @@ def make_plan(settings: Settings, *, port: int | None, **rest: Any) -> Plan:
         caller_pid=os.getpid(),
         **rest,
     )
+
+
+def scaled(settings: Settings, wanted: int) -> Settings:
+    """The settings with so many instances.
+
+    Raises:
+        InvalidSetting: they are not all alike, so nobody knows what another one would be.
+    """
+    backend, model = settings.backend, settings.model
+    if settings.instances != default_instances(len(settings.instances), backend, model):
+        raise InvalidSetting(
+            "The instances of this stack are tables of apexq.toml; add or remove a table there, "
+            "and start the stack again."
+        )
+    return settings.model_copy(update={"instances": default_instances(wanted, backend, model)})
 
 
 def child_env(settings: Settings, env: Mapping[str, str] | None) -> dict[str, str]:

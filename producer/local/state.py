@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +18,11 @@ PROBE_PAUSE_S = 0.02
 
 
 class State(BaseModel):
-    """A stack that is up. ``started_at`` is in seconds since 1970."""
+    """A stack that is up. ``started_at`` is in seconds since 1970.
+
+    ``answered`` is the id of the last :class:`Wish` that was looked at; ``error``, a record, says
+    why it could not be granted.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # written by another version, perhaps
 
@@ -26,6 +31,17 @@ class State(BaseModel):
     redis_url: str
     instances: tuple[str, ...]
     log_dir: Path
+    answered: str = ""
+    error: dict[str, Any] | None = None
+
+
+class Wish(BaseModel):
+    """How many instances somebody wants; ``id`` is the answer's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    instances: int
 
 
 class StateDir:
@@ -40,6 +56,7 @@ class StateDir:
         self.path = path.absolute()
         self.data, self.log = self.path / "data", self.path / "log"
         self._state, self._lock = self.path / "state.json", self.path / "lock"
+        self._wish = self.path / "wish.json"
         self._held = -1
 
     def make(self) -> None:
@@ -91,11 +108,18 @@ class StateDir:
 
     def write(self, state: State) -> None:
         """Replaces the state file."""
-        draft = self._state.with_suffix(".new")
-        # The URL may have a password in it.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(state.model_dump_json(indent=2) + "\n")
-        draft.replace(self._state)
+        _replace(self._state, state)
+
+    def wish(self, wish: Wish) -> None:
+        """Leaves a wish for the supervisor, who looks at it at SIGHUP."""
+        _replace(self._wish, wish)
+
+    def read_wish(self) -> Wish | None:
+        """The last wish, or None if there is none."""
+        try:
+            return Wish.model_validate_json(self._wish.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def read(self) -> State | None:
         """What the state file says, or None if there is none."""
@@ -108,3 +132,12 @@ class StateDir:
         """Removes the state file, if this process is the one that writes it."""
         if self._held >= 0:
             self._state.unlink(missing_ok=True)
+            self._wish.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: BaseModel) -> None:
+    draft = path.with_suffix(".new")
+    # A URL may have a password in it.
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(content.model_dump_json(indent=2) + "\n")
+    draft.replace(path)

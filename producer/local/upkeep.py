@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Coroutine
+from typing import Any
 
 from ledger.errors import StackFailed
 from producer.local.child import Child
@@ -15,28 +16,46 @@ from producer.local.restarts import Restarts
 log = logging.getLogger(__name__)
 
 
-async def keep_up(workers: Sequence[Child], valkey: Child | None, *, with_data: bool) -> None:
-    """Keeps the processes up until this is cancelled.
+class Upkeep:
+    """Keeps the processes of a stack up."""
 
-    Args:
-        workers: are started again when they die.
-        valkey: is too if its data outlive it; None: a Redis that is not ours.
-        with_data: whether they do.
+    def __init__(self, valkey: Child | None, *, with_data: bool) -> None:
+        """``valkey`` is started again only if its data outlive it (``with_data``); None: a Redis
+        that is not ours.
+        """
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks: dict[Child, asyncio.Task[None]] = {}
+        if valkey:
+            self._watch(valkey, _keep_valkey(valkey, with_data))
 
-    Raises:
-        StackFailed: Valkey is gone for good.
-    """
-    tasks = [asyncio.create_task(_keep(worker)) for worker in workers]
-    if valkey:
-        tasks.append(asyncio.create_task(_keep_valkey(valkey, with_data)))
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-        await asyncio.Event().wait()  # no worker is left, but what they wrote can be read
-    finally:
-        for task in tasks:
-            task.cancel()
+    def keep(self, worker: Child) -> None:
+        """From now on the worker is started again when it dies."""
+        self._watch(worker, _keep(worker))
+
+    def let_go(self, worker: Child) -> None:
+        """From now on it is not; for a worker that is to be stopped."""
+        self._tasks.pop(worker).cancel()
+
+    async def wait(self) -> None:
+        """Waits for ever; without any worker left, what they wrote can still be read.
+
+        Raises:
+            StackFailed: Valkey is gone for good.
+        """
+        try:
+            await self._failed
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+
+    def _watch(self, child: Child, keeping: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks[child] = asyncio.create_task(keeping)
+        task.add_done_callback(self._tell)
+
+    def _tell(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
 
 def how(code: int) -> str:
