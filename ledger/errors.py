@@ -117,7 +117,9 @@ class EpisodeOver(ApexError):
 
 
 class QueueFull(ApexError):
-    """No more jobs may wait for the instance; ``instance``, ``waiting``, ``retry_after_s``."""
+    """No more jobs may wait for the instance; ``instance``, ``waiting``, ``retry_after_s`` (from
+    its average run and what waits: a hundredth of it has run by then).
+    """
 
     code = "queue_full"
     default = "{instance} has {waiting} jobs waiting, its maximum; try again in {retry_after_s} s."
@@ -171,7 +173,9 @@ class CorruptEntry(ApexError):
 
 
 class RedisUnavailable(ApexError):
-    """Redis does not answer; ``url`` (without the password), ``reason``."""
+    """Redis does not answer, or does not do what it is asked: its memory is full, it cannot save, it
+    is a replica, it refuses the user; ``url`` (without the password), ``reason``.
+    """
 
     code = "redis_unavailable"
     default = "Redis at {url} does not answer ({reason}); check REDIS_URL and that the server runs."

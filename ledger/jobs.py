@@ -22,6 +22,7 @@ from ledger.errors import (
 from ledger.levels import Level
 from ledger.limits import Limits
 from ledger.messages import Event, Request, Result, State
+from ledger.queue_place import retry_after_s
 from ledger.scripts import Arg, Call
 from ledger.sessions import NewTurn
 
@@ -195,7 +196,9 @@ def _refused(reply: list[Any], instance: str, one: Submission, levels: Sequence[
         case "rerouted":
             return Rerouted(instance=instance)
         case "full":
-            return QueueFull(instance=instance, waiting=reply[1], retry_after_s=5)
+            waiting, run_ms, slots = reply[1:]
+            wait_s = retry_after_s(waiting, run_ms=run_ms, slots=slots)
+            return QueueFull(instance=instance, waiting=waiting, retry_after_s=wait_s)
         case "over":
             return EpisodeOver(episode_id=levels[reply[1] - 1].ids[-1])
     return _denied(reply, levels, one.hold)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.priority import Priority
 
+SHORTEST_S, LONGEST_S = 1, 60  # of the hint to come back later
+UNKNOWN_S = 5  # where no job has run yet
+SHARE = 0.01  # of the jobs that wait: others want the places too that become free
+
 QUIET_MS = 10_000  # a worker beats far more often; one that is silent for so long is in trouble
+
+
+def retry_after_s(waiting: int, *, run_ms: int, slots: int) -> int:
+    """Seconds after which a full queue is worth another try: a hundredth of it has run by then."""
+    if not run_ms:
+        return UNKNOWN_S
+    run_s = max(1, waiting * SHARE) * run_ms / 1000 / slots
+    return math.ceil(min(max(run_s, SHORTEST_S), LONGEST_S))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from ledger.async_subscription import AsyncSubscription, AsyncSubscriptions
-from ledger.errors import ApexError, CorruptEntry, InvalidSetting, RedisUnavailable
+from ledger.errors import ApexError, InvalidSetting
 from ledger.packer import Packer
+from ledger.redis_errors import translate, without_password
 from ledger.scripts import Call, load
 from ledger.subscription import Subscription, Subscriptions
 
@@ -70,7 +70,7 @@ class Ledger:
             try:
                 reply = self.redis.evalsha(script.sha, len(call.keys), *call.keys, *call.args)
             except NoScriptError:
-                reply = self.redis.eval(script.text, len(call.keys), *call.keys, *call.args)
+                reply = self._send_text(call)
         return call.read(reply)
 
     def run_many(self, calls: Sequence[Call[T]]) -> list[T | Exception]:
@@ -79,13 +79,16 @@ class Ledger:
         Returns the answers in order; an error of one call stands in its place.
         """
         with self.translated():
-            for name in {call.script for call in calls}:
-                self.redis.script_load(load(name).text)
             pipe = self.redis.pipeline(transaction=False)
-            for call in calls:
-                pipe.evalsha(load(call.script).sha, len(call.keys), *call.keys, *call.args)
+            _queue_up(pipe, calls)
             replies = pipe.execute(raise_on_error=False)
+            for number, reply in enumerate(replies):
+                if isinstance(reply, NoScriptError):
+                    replies[number] = self._send_text(calls[number])
         return [_answer(self.url, call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def _send_text(self, call: Call[Any]) -> Any:
+        return self.redis.eval(load(call.script).text, len(call.keys), *call.keys, *call.args)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -95,7 +98,7 @@ class Ledger:
         except ApexError:
             raise
         except (RedisError, OSError) as error:
-            raise _translate(self.url, error) from error
+            raise translate(self.url, error) from error
 
     @contextmanager
     def subscription(self, channel: str) -> Iterator[Subscription]:
@@ -139,19 +142,22 @@ class AsyncLedger:
             try:
                 reply = await self.redis.evalsha(script.sha, len(call.keys), *call.keys, *call.args)
             except NoScriptError:
-                reply = await self.redis.eval(script.text, len(call.keys), *call.keys, *call.args)
+                reply = await self._send_text(call)
         return call.read(reply)
 
     async def run_many(self, calls: Sequence[Call[T]]) -> list[T | Exception]:
         """As :meth:`Ledger.run_many`."""
         async with self.translated():
-            for name in {call.script for call in calls}:
-                await self.redis.script_load(load(name).text)
             pipe = self.redis.pipeline(transaction=False)
-            for call in calls:
-                pipe.evalsha(load(call.script).sha, len(call.keys), *call.keys, *call.args)
+            _queue_up(pipe, calls)
             replies = await pipe.execute(raise_on_error=False)
+            for number, reply in enumerate(replies):
+                if isinstance(reply, NoScriptError):
+                    replies[number] = await self._send_text(calls[number])
         return [_answer(self.url, call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    async def _send_text(self, call: Call[Any]) -> Any:
+        return await self.redis.eval(load(call.script).text, len(call.keys), *call.keys, *call.args)
 
     @asynccontextmanager
     async def translated(self) -> AsyncIterator[None]:
@@ -161,7 +167,7 @@ class AsyncLedger:
         except ApexError:
             raise
         except (RedisError, OSError) as error:
-            raise _translate(self.url, error) from error
+            raise translate(self.url, error) from error
 
     @asynccontextmanager
     async def subscription(self, channel: str) -> AsyncIterator[AsyncSubscription]:
@@ -180,32 +186,25 @@ class AsyncLedger:
         await self.redis.aclose()
 
 
-def without_password(url: str) -> str:
-    """``url`` as it may be shown and logged."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    netloc = parts.netloc.replace(f":{parts.password}@", ":***@")
-    return urlunsplit(parts._replace(netloc=netloc))
+def _queue_up(pipe: Any, calls: Sequence[Call[Any]]) -> None:
+    """Puts calls into a pipeline. A script's first one brings its text, which may not be there."""
+    brought = set()
+    for call in calls:
+        script = load(call.script)
+        if script.name in brought:
+            pipe.evalsha(script.sha, len(call.keys), *call.keys, *call.args)
+        else:
+            pipe.eval(script.text, len(call.keys), *call.keys, *call.args)
+            brought.add(script.name)
 
 
 def _answer(url: str, call: Call[Any], reply: Any) -> Any:
     if isinstance(reply, RedisError):
-        return _translate(url, reply)
+        return translate(url, reply)
     try:
         return call.read(reply)
     except Exception as error:  # noqa: BLE001  it is handed to the caller in the answer's place
         return error
-
-
-def _translate(url: str, error: Exception) -> Exception:
-    text = str(error)
-    if "WRONGTYPE" in text or "not an integer" in text or isinstance(error, UnicodeDecodeError):
-        return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
-    away = ("OOM", "BUSY", "LOADING", "READONLY", "MISCONF")
-    if isinstance(error, ResponseError) and "script" in text and not text.startswith(away):
-        return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
-    return RedisUnavailable(url=without_password(url), reason=text or type(error).__name__)
 
 
 def _bad_url(url: str, error: ValueError) -> InvalidSetting:

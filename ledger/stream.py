@@ -2,19 +2,22 @@
 
 Pub/sub announces each event at once but loses what nobody listened to; the stream keeps everything.
 A reader subscribes first, replays the stream from its cursor, and then follows what is announced.
-A gap in the sequence numbers, or silence, sends it back to the stream.
+A gap in the sequence numbers, or silence, sends it back to the stream. So does a lost connection: a
+reader that Redis has answered goes on where it was, once Redis is back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ledger import keys
-from ledger.errors import CorruptEntry, JobNotFound, ResultTimeout
+from ledger.errors import CorruptEntry, JobNotFound, RedisUnavailable, ResultTimeout
 from ledger.messages import Event, TokenLogprob
+from ledger.outage import Outage
 from ledger.redis_client import AsyncLedger, Ledger
 from ledger.status import JobEntry, read_job
 
@@ -71,7 +74,17 @@ def follow(
         RedisUnavailable: Redis does not answer.
     """
     cursor, patience = Cursor(job_id, after), Patience(job_id, timeout_s)
-    with ledger.subscription(keys.stream(job_id)) as announcements:
+    outage = Outage()
+    while not cursor.ended:
+        try:
+            yield from _follow(ledger, cursor, patience, outage)
+        except RedisUnavailable as error:
+            time.sleep(patience.slice_s(outage.pause_s(error)))
+
+
+def _follow(ledger: Ledger, cursor: Cursor, patience: Patience, outage: Outage) -> Iterator[Event]:
+    """The events after the cursor, over one connection."""
+    with ledger.subscription(keys.stream(cursor.job_id)) as announcements:
         announced: str | None = None
         waited = False
         while True:
@@ -79,6 +92,7 @@ def follow(
             yield from _fresh(ledger, cursor, announced)
             if announced is None and cursor.seq == seen and waited:
                 yield from _closing(ledger, cursor)
+            outage.over()
             if cursor.ended:
                 return
             longest_s = SILENCE_S if waited else FIRST_SILENCE_S
@@ -152,7 +166,19 @@ async def follow_async(
 ) -> AsyncGenerator[Event, None]:
     """As :func:`follow`, for asyncio."""
     cursor, patience = Cursor(job_id, after), Patience(job_id, timeout_s)
-    async with ledger.subscription(keys.stream(job_id)) as announcements:
+    outage = Outage()
+    while not cursor.ended:
+        try:
+            async for event in _follow_async(ledger, cursor, patience, outage):
+                yield event
+        except RedisUnavailable as error:
+            await asyncio.sleep(patience.slice_s(outage.pause_s(error)))
+
+
+async def _follow_async(
+    ledger: AsyncLedger, cursor: Cursor, patience: Patience, outage: Outage
+) -> AsyncGenerator[Event, None]:
+    async with ledger.subscription(keys.stream(cursor.job_id)) as announcements:
         announced: str | None = None
         waited = False
         while True:
@@ -162,6 +188,7 @@ async def follow_async(
             if announced is None and cursor.seq == seen and waited:
                 async for event in _closing_async(ledger, cursor):
                     yield event
+            outage.over()
             if cursor.ended:
                 return
             longest_s = SILENCE_S if waited else FIRST_SILENCE_S

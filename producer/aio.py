@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import date
@@ -9,13 +10,15 @@ from typing import Any, Self
 
 from ledger import keys, status, stream
 from ledger.accounts import Account
-from ledger.errors import ApexError, JobNotFound
+from ledger.errors import ApexError, JobNotFound, RedisUnavailable
 from ledger.levels import Level
 from ledger.messages import Event, Result, State
+from ledger.outage import Outage
 from ledger.redis_client import AsyncLedger
 from ledger.settings import Settings, load_settings
 from ledger.status import JobStatus
 from ledger.steps import drive_async
+from ledger.stream import Patience
 from ledger.usage import Spent
 from producer import draining
 from producer.accounting import Accounting
@@ -65,10 +68,18 @@ class AsyncJob:
     async def outcome(self, timeout: float | None = None) -> Result:
         """As :meth:`producer.job.Job.outcome`."""
         self._require_accepted()
-        patience = stream.Patience(self.id, timeout)
+        patience, outage = Patience(self.id, timeout), Outage()
+        while True:
+            try:
+                return await self._await_end(patience, outage)
+            except RedisUnavailable as error:
+                await asyncio.sleep(patience.slice_s(outage.pause_s(error)))
+
+    async def _await_end(self, patience: Patience, outage: Outage) -> Result:
         async with self._ledger.subscription(keys.stream(self.id)) as announcements:
             while True:
                 entry = await self._ledger.run(status.read_job(self.id))
+                outage.over()
                 if entry is None:
                     raise JobNotFound(job_id=self.id)
                 if entry.result is not None:

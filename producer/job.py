@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from ledger import keys, status, stream
-from ledger.errors import ApexError, JobNotFound
+from ledger.errors import ApexError, JobNotFound, RedisUnavailable
 from ledger.messages import Event, Result, State
+from ledger.outage import Outage
 from ledger.redis_client import Ledger
 from ledger.status import JobStatus
 from ledger.steps import drive
+from ledger.stream import Patience
 from producer.arguments import CURSOR, IDENTIFIER, check
 from producer.operations import Operations
 from producer.outcomes import error_of, raise_unless_succeeded
@@ -68,10 +71,18 @@ class Job:
     def outcome(self, timeout: float | None = None) -> Result:
         """As :meth:`result`, but the record of a job that failed is returned, not raised."""
         self._require_accepted()
-        patience = stream.Patience(self.id, timeout)
+        patience, outage = Patience(self.id, timeout), Outage()
+        while True:
+            try:
+                return self._await_end(patience, outage)
+            except RedisUnavailable as error:
+                time.sleep(patience.slice_s(outage.pause_s(error)))
+
+    def _await_end(self, patience: Patience, outage: Outage) -> Result:
         with self._ledger.subscription(keys.stream(self.id)) as announcements:
             while True:
                 entry = self._ledger.run(status.read_job(self.id))
+                outage.over()
                 if entry is None:
                     raise JobNotFound(job_id=self.id)
                 if entry.result is not None:

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Takes a job for a worker, if it still applies, and pushes the instance's next wake-up.
 -- Asked again with the same nonce (a reply that was lost), it answers the same.
 --

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Appends a chunk of a running job, under its fence, and tells the worker whether to go on.
 -- A chunk number that was seen is not appended again (a reply that was lost).
 --

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Sets what a running job holds, once the prompt was counted by the model's own tokenizer:
 -- up to the wanted amount as far as every level has room, never below the least that is useful.
 --

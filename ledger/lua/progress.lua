@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Notes what the caller of an episode reports as progress.
 --
 -- KEYS 1 the episode's budget level

@@ -14,7 +14,8 @@
 --      model asked for ('' = any)
 -- Returns for each job 'accepted' | {'exists', instance} | {'conflict'} | {'no_instance'}
 --      | {'rerouted'}: its agent has another home by now
---      | {'full', waiting} | {'denied', level, limit, used, held, window or '', now}
+--      | {'full', waiting, average run in ms (0 = none known), slots}
+--      | {'denied', level, limit, used, held, window or '', now}
 --      | {'over', level}: that episode has ended; levels are numbered as in KEYS, from 1
 --!include _clock
 --!include _order
@@ -53,7 +54,10 @@ end
 local function refused(numbers, hold, only)
   if not entry[1] then return { 'no_instance' } end
   if rerouted(only) then return { 'rerouted' } end
-  if waiting >= tonumber(ARGV[3]) then return { 'full', waiting } end
+  if waiting >= tonumber(ARGV[3]) then
+    local run_ms = redis.call('HGET', KEYS[1], 'run_ms')
+    return { 'full', waiting, tonumber(run_ms or 0), tonumber(entry[2]) }
+  end
   for _, number in ipairs(numbers) do
     local l = level(number)
     if l.deadline and l.deadline <= now then return { 'over', number } end

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from redis import ResponseError
 
 from ledger.errors import ApexError
-from ledger.redis_client import Ledger, without_password
+from ledger.redis_client import Ledger
+from ledger.redis_errors import without_password
 from ledger.settings import Settings
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import local_settings

@@ -10,7 +10,8 @@ import click
 import budgets
 from ledger.accounts import read_accounts
 from ledger.messages import Result
-from ledger.redis_client import Ledger, without_password
+from ledger.redis_client import Ledger
+from ledger.redis_errors import without_password
 from ledger.status import JobStatus
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import json_option, local_settings, tenant_option

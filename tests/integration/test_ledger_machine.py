@@ -333,7 +333,7 @@ class Books(RuleBasedStateMachine):
         if job.id in self.jobs:
             return job.instance
         if waiting >= room:
-            return QueueFull(instance=job.instance, waiting=waiting, retry_after_s=5)
+            return QueueFull(instance=job.instance, waiting=waiting)
         accounts = self._accounts(job)
         for refusal in filter(None, (account.refusal(job.held) for account in accounts)):
             return refusal
@@ -939,7 +939,9 @@ class Books(RuleBasedStateMachine):
 
 
 def sums_of(answer: str | ApexError) -> Any:
-    """An answer without the time that it was given at."""
+    """An answer without the times in it."""
+    if isinstance(answer, QueueFull):
+        return [answer.instance, answer.waiting]
     if not isinstance(answer, BudgetExceeded):
         return str(answer)
     facts = answer.facts
