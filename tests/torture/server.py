@@ -21,8 +21,9 @@ OPTIONS = {
 class Server:
     """One Redis on one port, however often it is started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, binary: str | None = None, **options: str) -> None:
         self._folder, self._port = folder, servers.free_port()
+        self._binary, self.options = binary or servers.embedded(), OPTIONS | options
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self._start()
 
@@ -50,10 +51,10 @@ class Server:
         self._process.wait(10)
 
     def _start(self) -> None:
-        options = {**OPTIONS, "port": str(self._port), "dir": str(self._folder)}
+        options = {**self.options, "port": str(self._port), "dir": str(self._folder)}
         command = [part for name, value in options.items() for part in (f"--{name}", value)]
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [servers.embedded(), *command], stdout=log, stderr=subprocess.STDOUT
+                [self._binary, *command], stdout=log, stderr=subprocess.STDOUT
             )
         servers.wait_until_it_answers(self.url, self.pid)
