@@ -17,7 +17,9 @@ KEYS_AT_ONCE = 1000  # Redis looks through so many in about a millisecond
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """Jobs of one instance: ``woken`` ones are about to run, ``total`` wait in all."""
+    """Jobs of one instance: ``woken`` ones are about to run, or to run again after a failure;
+    ``total`` wait in all.
+    """
 
     running: tuple[str, ...]
     woken: tuple[str, ...]
@@ -33,7 +35,8 @@ def read_lineup(instance: str, *, first: int, count: int) -> Call[Lineup]:
         return Lineup(tuple(running), tuple(woken), tuple(waiting), total)
 
     own = [keys.waiting(instance), keys.woken(instance), keys.running(instance)]
-    return Call("list_jobs", own, [first, count], read)
+    names = [*own, keys.DELAYED, keys.job("")]
+    return Call("list_jobs", names, [first, count, instance], read)
 
 
 def find_ended(

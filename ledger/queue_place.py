@@ -29,7 +29,8 @@ class Queue:
 
     ``ahead``: jobs of each band, URGENT first, that are served earlier. ``running``: jobs that run.
     ``run_ms``: the average run, 0 if none is known. ``state``, ``reason``: the instance's own,
-    empty if it never registered. ``silent_ms``: since it was heard; -1: never.
+    empty if it never registered. ``silent_ms``: since it was heard; -1: never. ``pause_ms``: that
+    the job waits before its next attempt.
     """
 
     instance: str
@@ -40,6 +41,7 @@ class Queue:
     state: str
     reason: str
     silent_ms: int
+    pause_ms: int = 0
 
     @property
     def position(self) -> int:
@@ -51,11 +53,13 @@ class Queue:
         """Seconds until it starts, or None."""
         if not self.run_ms or self._trouble():
             return None
-        return round(self.position * self.run_ms / 1000 / self.slots, 1)
+        return round((self.position * self.run_ms / self.slots + self.pause_ms) / 1000, 1)
 
     @property
     def why(self) -> str:
         """What it waits for."""
+        if self.pause_ms:
+            return f"its next attempt is in {math.ceil(self.pause_ms / 1000)} s"
         return self._trouble() or self._behind() or f"next on {self.instance}"
 
     def _trouble(self) -> str:

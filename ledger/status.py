@@ -159,6 +159,7 @@ def job_status(job_id: str, instance: str) -> Call[JobStatus]:
             keys.running(instance),
             keys.SEEN,
             keys.queue(instance),
+            keys.DELAYED,
         ],
         [job_id, instance],
         read,

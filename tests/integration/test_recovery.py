@@ -20,6 +20,7 @@ from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from producer import Job, JobDead, JobExpired, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.command import apexq
 from tests.support.hands import LISTS
 from tests.support.registering import OWNER, register
 from tests.support.waiting import eventually
@@ -402,6 +403,8 @@ def test_an_error_that_says_when_to_come_back_is_obeyed(
 
     again_ms = eventually(lambda: server.zscore(keys.DELAYED, job.id))
     assert 590 < again_ms / 1000 - server.time()[0] <= 601
+    assert job.status().why.startswith("its next attempt is in ")
+    assert job.id in apexq("jobs", "list", url=client.settings.redis_url).stdout
     assert client.complete("hello", agent_id="b").attempt == 1  # nobody waits for it
     assert job.cancel() == "cancelled"
     assert server.zcard(keys.DELAYED) == 0

@@ -999,7 +999,7 @@ def test_an_attempt_that_was_fenced_off_writes_nothing_more(scene: Scene) -> Non
 
 def test_a_backend_that_says_why_it_failed_is_quoted(scene: Scene) -> None:
     job = scene.submit()
-    error = BackendError("The server said 503.", backend="mock", retriable=True)
+    error = BackendError("The server said 503.", backend="mock", retriable=False)
 
     outcome = scene.run(job, Script([*pieces("a", "b"), error]))
 
