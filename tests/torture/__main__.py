@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import sys
@@ -26,6 +27,9 @@ def main() -> int:
         if name.startswith(("APEX_", "LLM_", "CELERY")) or name == "REDIS_URL":
             del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="apexq-torture-"))
+    logging.basicConfig(
+        filename=folder / "faults.log", level=logging.INFO, format="%(asctime)s %(message)s"
+    )
     with closing(Server(folder)) as server:
         plan = Plan(
             jobs=given.jobs,

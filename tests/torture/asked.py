@@ -108,8 +108,8 @@ def _mock(kind: Kind, number: int, random: Random) -> dict[str, Any]:
             wants["hang_at"] = at
             more |= {"token_timeout_s": 0.5, "first_token_timeout_s": 0.5}
         case "drip":
-            wants |= {"tokens": 40, "tps": 2}
-            more |= {"max_tokens": 50, "token_timeout_s": 0.3}
+            wants |= {"tokens": 40, "tps": 0.7}
+            more |= {"max_tokens": 50, "token_timeout_s": 0.5}
         case "endless":
             wants["tokens"] = 1_000_000
         case "error":

@@ -1,7 +1,12 @@
-"""How long a job took from a fault to its next progress."""
+"""How long a job took from a fault until the ledger had it back, and until it went on.
+
+The next attempt may have to wait for better jobs: so both are told. Of a job that is hit again
+before it went on, only the last fault counts.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import defaultdict
@@ -13,6 +18,8 @@ from ledger.errors import JobNotFound, RedisUnavailable, ResultTimeout
 from ledger.messages import Event
 from ledger.redis_client import Ledger
 from ledger.stream import follow
+
+log = logging.getLogger("torture")
 
 MOST_S = 120.0
 PAUSE_S = 0.05
@@ -31,6 +38,16 @@ class Running:
     failures: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Hit:
+    """A fault that a job was hit by. ``at``: when; ``next_attempt``: it goes on in another one."""
+
+    kind: str
+    job: Running
+    next_attempt: bool
+    at: float
+
+
 class Recoveries:
     """Follows the jobs that a fault hit, each from a thread of its own."""
 
@@ -38,6 +55,8 @@ class Recoveries:
         self._ledger = Ledger(url)
         self._threads: list[threading.Thread] = []
         self._pause = threading.Event()  # never set: for pauses
+        self._latest: dict[str, object] = {}  # by job: its latest fault
+        self.back_s: dict[str, list[float]] = defaultdict(list)
         self.took_s: dict[str, list[float]] = defaultdict(list)
         self.unseen: list[str] = []
 
@@ -58,10 +77,9 @@ class Recoveries:
 
     def watch(self, kind: str, job: Running, *, next_attempt: bool) -> None:
         """From now on counts until the job's next event; ``next_attempt``: of another attempt."""
-        struck_at = time.monotonic()
-        thread = threading.Thread(
-            target=self._follow, args=(kind, job, next_attempt, struck_at), daemon=True
-        )
+        hit = Hit(kind, job, next_attempt, time.monotonic())
+        self._latest[job.job_id] = hit
+        thread = threading.Thread(target=self._follow, args=(hit,), daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -71,20 +89,25 @@ class Recoveries:
             thread.join()
         self._ledger.close()
 
-    def _follow(self, kind: str, job: Running, next_attempt: bool, struck_at: float) -> None:
-        while (left_s := struck_at + MOST_S - time.monotonic()) > 0:
+    def _follow(self, hit: Hit) -> None:
+        seq, job = hit.job.seq, hit.job
+        while (left_s := hit.at + MOST_S - time.monotonic()) > 0:
             with suppress(RedisUnavailable, ResultTimeout, JobNotFound):
-                for event in follow(self._ledger, job.job_id, after=job.seq, timeout_s=left_s):
-                    if event.kind in PROGRESS and (not next_attempt or event.attempt > job.fence):
-                        self.took_s[kind].append(time.monotonic() - struck_at)
-                        return
-                    if _was_over(event):
+                for event in follow(self._ledger, job.job_id, after=seq, timeout_s=left_s):
+                    seq = event.seq
+                    if self._latest[job.job_id] is not hit or self._note(hit, event):
                         return
                 return
             self._pause.wait(PAUSE_S)
-        self.unseen.append(f"{kind}: job {job.job_id} made no progress within {MOST_S:g} s")
+        self.unseen.append(f"{hit.kind}: job {job.job_id} made no progress within {MOST_S:g} s")
 
-
-def _was_over(event: Event) -> bool:
-    """It came to its end in the moment of the fault, or the fault was its last attempt's."""
-    return event.kind == "end"
+    def _note(self, hit: Hit, event: Event) -> bool:
+        """True once the job has gone on."""
+        took_s = time.monotonic() - hit.at
+        if event.kind == "requeued" and event.attempt == hit.job.fence:
+            self.back_s[hit.kind].append(took_s)
+        if event.kind not in PROGRESS or (hit.next_attempt and event.attempt <= hit.job.fence):
+            return False
+        self.took_s[hit.kind].append(took_s)
+        log.info("%s: %s went on after %.3f s", hit.kind, hit.job, took_s)
+        return True

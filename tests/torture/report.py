@@ -20,14 +20,12 @@ def report(plan: Plan, outcome: Outcome) -> Iterator[str]:
         f"{outcome.slow:,} slow readers; {outcome.looks:,} looks at {outcome.levels} budget levels"
     )
     yield f"{sum(outcome.faults.values()):,} faults in {outcome.seconds:.0f} s:"
-    yield f"  {'fault':<18}{'times':>6}{'jobs hit':>10}{'p50 s':>8}{'p99 s':>8}{'max s':>8}"
-    for kind in sorted({*outcome.faults, *outcome.took_s}):
-        took = sorted(outcome.took_s.get(kind, ()))
-        times = f"  {kind:<18}{outcome.faults.get(kind, ''):>6}"
-        if took:
-            at = [_percentile(took, share) for share in (50, 99, 100)]
-            times += f"{len(took):>10}" + "".join(f"{seconds:8.2f}" for seconds in at)
-        yield times
+    yield f"  {'':<18}{'':>6}{'given back after, s':>30}{'went on after, s':>30}"
+    heads = "".join(f"{head:>6}" for head in ("jobs", "p50", "p99", "max"))
+    yield f"  {'fault':<18}{'times':>6}{heads:>30}{heads:>30}"
+    for kind in sorted({*outcome.faults, *outcome.took_s, *outcome.back_s}):
+        took = [_times(seconds.get(kind, [])) for seconds in (outcome.back_s, outcome.took_s)]
+        yield f"  {kind:<18}{outcome.faults.get(kind, ''):>6}{took[0]:>30}{took[1]:>30}".rstrip()
     for name, complaints in outcome.wrong.items():
         yield f"{'FAILED' if complaints else 'ok':<7}{name}"
         yield from (f"       {said}" for said in complaints[:MOST_SAID])
@@ -35,6 +33,14 @@ def report(plan: Plan, outcome: Outcome) -> Iterator[str]:
             yield f"       and {len(complaints) - MOST_SAID} more"
     if not outcome.good:
         yield f"Logs, journals and Redis' files are in {plan.folder}; again with: {plan.command}"
+
+
+def _times(took_s: list[float]) -> str:
+    if not took_s:
+        return ""
+    ordered = sorted(took_s)
+    at = "".join(f"{_percentile(ordered, share):6.2f}" for share in (50, 99, 100))
+    return f"{len(ordered):>6}{at}"
 
 
 def _percentile(ordered: list[float], share: int) -> float:

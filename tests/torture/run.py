@@ -47,6 +47,7 @@ class Outcome:
     levels: int = 0
     seconds: float = 0
     faults: Counter[str] = field(default_factory=Counter)
+    back_s: dict[str, list[float]] = field(default_factory=dict)
     took_s: dict[str, list[float]] = field(default_factory=dict)
     wrong: dict[str, list[str]] = field(default_factory=dict)
 
@@ -85,7 +86,8 @@ def run(plan: Plan, server: Server) -> Outcome:
             fleet.stop()
         outcome.check("no process is left", leftovers.processes(fleet))
     outcome.seconds = time.monotonic() - begun
-    outcome.faults, outcome.took_s = tormentor.done, recoveries.took_s
+    outcome.faults = tormentor.done
+    outcome.back_s, outcome.took_s = recoveries.back_s, recoveries.took_s
     outcome.looks, outcome.levels = sampler.samples.looks, sampler.samples.levels
     outcome.check("used + held <= limit", sampler.samples.wrong)
     outcome.check("the harness itself", [*producers.failed, *tormentor.wrong, *recoveries.unseen])

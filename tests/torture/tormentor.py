@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,8 @@ import redis
 
 from tests.torture.faults import FAULTS, Fault, kill_child, where
 from tests.torture.scene import REDIS, Scene
+
+log = logging.getLogger("torture")
 
 AT_ONCE = 6
 TRIES, TRY_AGAIN_S = 50, 0.1  # until a victim is found
@@ -72,7 +75,9 @@ class Tormentor:
                     again = fault.do is kill_child and job.failures > 0
                     label = f"{kind}, again" if again else kind
                     scene.recoveries.watch(label, job, next_attempt=fault.next_attempt)
+            log.info("%s: %s with %s", kind, name, jobs)
             fault.do(scene, name, jobs)
+            log.info("%s: %s is over", kind, name)
             if fault.loses_wakeups:
                 scene.overtaken |= scene.woken(hit)
         return True
