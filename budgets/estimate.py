@@ -36,6 +36,11 @@ def prompt_tokens_bound(request: Request) -> int:
     return text_bytes + TOKENS_PER_MESSAGE * len(request.texts) + TOKENS_PER_REQUEST
 
 
+def likely_prompt_tokens(request: Request) -> int:
+    """About how many tokens the prompt has, at four bytes each: for guesses at time only."""
+    return prompt_tokens_bound(request) // 4
+
+
 def hold_for(request: Request) -> int:
     """The tokens that are held when the request is submitted: prompt's bound and answer."""
     return prompt_tokens_bound(request) + request.max_tokens

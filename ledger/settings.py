@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -138,8 +138,16 @@ class Settings(BaseModel):
 
     lease_s: Seconds = setting(15.0, "APEX_LEASE_S",
         about="A worker unheard for this long has lost its jobs.")
+    grace_s: float = setting(5.0, "APEX_GRACE_S",
+        about="How long running jobs may go on when their worker is told to end; what has not "
+        "ended by then is given back with its text.", ge=0, le=DAY_S)
     absent_s: Seconds = setting(60.0, "APEX_ABSENT_S",
-        about="An instance unheard for less than this still gets jobs.")
+        about="The waiting jobs of an instance unheard for this long go to others.")
+    affinity: Literal["strict", "bounded"] = setting("strict", "APEX_AFFINITY",
+        about="`strict`: an agent's jobs go to its own instance; `bounded`: to another one where "
+        "that is far sooner, though its context is not there (docs/routing.md).")
+    prefill_tokens_per_s: float = setting(1000.0, "APEX_PREFILL_TOKENS_PER_S",
+        about="How fast instances read a prompt, tokens per second; for `bounded`.", gt=0)
     max_attempts: int = setting(3, "APEX_MAX_ATTEMPTS",
         about="Attempts after which a job is given up as dead.", ge=1, le=1000)
     max_waiting: int = setting(1_000_000, "APEX_MAX_WAITING",

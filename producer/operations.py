@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import budgets
-import routing
 from budgets.low import is_low
 from budgets.progress import check_kind, packed
 from ledger import accounts, jobs, sessions, status
@@ -17,13 +15,11 @@ from ledger.accounts import Account
 from ledger.episodes import EpisodeFacts, open_episode, progress, read_episode
 from ledger.errors import (
     InvalidRequest,
-    JobCancelled,
     JobNotFound,
     NoInstance,
-    to_record,
 )
 from ledger.levels import Level
-from ledger.messages import Request, Result, State, Usage, parse_request
+from ledger.messages import Request, parse_request
 from ledger.scripts import Call
 from ledger.sessions import Session
 from ledger.settings import Settings
@@ -31,8 +27,8 @@ from ledger.status import JobEntry, JobStatus
 from ledger.steps import Steps
 from producer.arguments import IDENTIFIER, KEY, SECONDS, TOKENS, check
 from producer.bulk import Batch, cut
+from producer.routes import Routes
 
-ROUTES_FRESH_S = 1.0
 ROUTE_TRIES = 3  # instances that come and go at this very moment
 TIME_LIMITS = ("timeout_s", "queue_timeout_s", "first_token_timeout_s", "token_timeout_s")
 NOT_YET = ("cache",)
@@ -50,13 +46,11 @@ class Order:
 
 
 class Operations:
-    """Shared by the clients; keeps the registry of instances for a second."""
+    """Shared by the clients."""
 
     def __init__(self, settings: Settings, tenant: str) -> None:
         self.settings, self.tenant = settings, tenant
-        self._registry: routing.Registry | None = None
-        self._read_at = 0.0
-        self._chosen: dict[tuple[str, str | None, str | None], str] = {}  # from that registry
+        self._routes = Routes(settings)
 
     def order(
         self, prompt: str | None = None, *, idempotency_key: str | None = None, **fields: Any
@@ -105,26 +99,27 @@ class Operations:
         """Enqueues an order; returns the instance that has it."""
         for again in reversed(range(ROUTE_TRIES)):
             try:
-                instance: str = yield self._submission(order, (yield from self._routes()))
+                yield from self._routes.refresh()
+                instance: str = yield self._submission(order)
                 break
             except NoInstance:
-                self.forget_routes()
+                self._routes.forget()
                 if not again:
                     raise
         return instance
 
     def forget_routes(self) -> None:
         """What was known of the instances is out of date."""
-        self._registry = None
+        self._routes.forget()
 
     def submissions(self, orders: Sequence[Order], places: Iterable[int]) -> Steps[list[Batch]]:
         """The calls that enqueue the orders in these places, in order for each instance."""
-        registry = yield from self._routes()
+        yield from self._routes.refresh()
         homes: dict[str, list[int]] = {}
         for place in places:
-            homes.setdefault(self._route(orders[place].request, registry), []).append(place)
+            homes.setdefault(self._routes.instance_for(orders[place].request), []).append(place)
         return [
-            Batch(some, self._submissions(instance, [orders[place] for place in some], registry))
+            Batch(some, self._submissions(instance, [orders[place] for place in some]))
             for instance, own in homes.items()
             for some in (own[part] for part in cut([len(orders[place].body) for place in own]))
         ]
@@ -137,30 +132,8 @@ class Operations:
 
     def cancel(self, job_id: str) -> Steps[str]:
         """Cancels a job; see :meth:`producer.job.Job.cancel`."""
-        while True:
-            entry = yield from self._entry(job_id)
-            if entry.facts.state.terminal:
-                return str(entry.facts.state)
-            result = Result(
-                job_id=job_id,
-                state=State.CANCELLED,
-                usage=Usage(
-                    prompt_tokens=entry.facts.prompt_tokens, completion_tokens=entry.facts.made
-                ),
-                finish_reason="cancelled",
-                instance=entry.facts.instance,
-                attempt=entry.facts.failures + 1,
-                error=to_record(JobCancelled(job_id=job_id)),
-            )
-            levels = budgets.levels_of(entry.facts, self.settings)
-            answer: str = yield jobs.cancel(
-                result,
-                levels=levels,
-                retention_ms=int(self.settings.retention_s * 1000),
-                usage_ms=int(self.settings.usage_retention_s * 1000),
-            )
-            if answer != "moved":
-                return answer
+        answer: str = yield from budgets.cancel(job_id, self.settings)
+        return answer
 
     def account(self, level: Level) -> Steps[Account]:
         """The tokens of one budget level."""
@@ -236,39 +209,21 @@ class Operations:
             raise JobNotFound(job_id=job_id)
         return entry
 
-    def _routes(self) -> Steps[routing.Registry]:
-        now = time.monotonic()
-        if self._registry is None or now - self._read_at > ROUTES_FRESH_S:
-            self._registry, self._read_at = (yield routing.read_registry()), now
-            self._chosen.clear()
-        return self._registry
-
-    def _route(self, request: Request, registry: routing.Registry) -> str:
-        asked = (request.agent_id, request.model, request.instance)
-        chosen = self._chosen.get(asked)
-        if chosen is None:
-            agent_id, model, only = asked
-            chosen = routing.choose(registry, agent_id, model, self.settings.absent_s, only)
-            self._chosen[asked] = chosen
-        return chosen
-
-    def _submission(self, order: Order, registry: routing.Registry) -> Call[str]:
+    def _submission(self, order: Order) -> Call[str]:
         request = order.request
         return jobs.submit(
             order.job_id,
             request,
             body=order.body,
-            instance=self._route(request, registry),
+            instance=self._routes.instance_for(request),
             hold=budgets.hold_for(request),
             levels=budgets.levels_of(request, self.settings),
             max_attempts=self.settings.max_attempts,
             max_waiting=self.settings.max_waiting,
-            routes=registry.routes,
+            routes=self._routes.count,
         )
 
-    def _submissions(
-        self, instance: str, orders: Iterable[Order], registry: routing.Registry
-    ) -> Call[Any]:
+    def _submissions(self, instance: str, orders: Iterable[Order]) -> Call[Any]:
         return jobs.submit_many(
             [
                 jobs.Submission(
@@ -283,7 +238,7 @@ class Operations:
             instance=instance,
             max_attempts=self.settings.max_attempts,
             max_waiting=self.settings.max_waiting,
-            routes=registry.routes,
+            routes=self._routes.count,
         )
 
 

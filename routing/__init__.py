@@ -5,7 +5,7 @@ from routing.priority import celery_priority, from_celery, parse
 from routing.registry import Entry, Registry, read_registry
 from routing.rendezvous import rank
 from routing.roles import ROLES, pinned
-from routing.route import choose
+from routing.route import choose, order
 
 __all__ = [
     "ROLES",
@@ -15,6 +15,7 @@ __all__ = [
     "celery_priority",
     "choose",
     "from_celery",
+    "order",
     "parse",
     "pinned",
     "rank",

@@ -107,6 +107,8 @@ def test_an_argument_wins_over_apex_over_llm_over_the_file_over_the_default(tmp_
         ("APEX_MAX_PROMPT_BYTES", "1", "max_prompt_bytes", 1),
         ("APEX_LOAD_TIMEOUT_S", "1", "load_timeout_s", 1),
         ("APEX_ABSENT_S", "1", "absent_s", 1),
+        ("APEX_AFFINITY", "bounded", "affinity", "bounded"),
+        ("APEX_PREFILL_TOKENS_PER_S", "50", "prefill_tokens_per_s", 50),
         ("APEX_USAGE_RETENTION_S", "63072000", "usage_retention_s", 2 * 365 * 86_400),
     ],
 )
