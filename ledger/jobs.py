@@ -55,7 +55,9 @@ class Noop:
     state: str
 
 
-Control = Literal["go", "fenced", "cancel", "deadline", "budget", "yield"]
+Control = Literal["go", "fenced", "cancel", "deadline", "budget", "yield", "leave"]
+
+LEAVE = "leave"  # the stop of a job whose worker goes away: it is given back
 
 
 def submit(
@@ -277,7 +279,8 @@ def emit(
 
 
 def stop(job_id: str, *, fence: int, why: str) -> Call[bool]:
-    """Tells a job that runs under ``fence`` to stop; ``why`` is the time limit that it has passed.
+    """Tells a job that runs under ``fence`` to stop; ``why`` is the time limit that it has passed,
+    or :data:`LEAVE`.
 
     Reads as False when it does not run under it any more.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
@@ -36,7 +37,7 @@ from workers.giving_up import give_up, retention_ms
 from workers.history import turn_of, with_history
 from workers.persist import persist, until_back
 from workers.sender import Sender
-from workers.stopped import why_stopped
+from workers.stopped import control_of, why_stopped
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ class Attempt:
         self._sender: Sender | None = None
         self._prompt_tokens = claim.prompt_tokens
         self._before = Answer()  # what earlier attempts sent
+        self._stop = threading.Event()  # the answer is not wanted any more
+        self._heeded: jobs.Control = "go"  # what was heard without a chunk
         self._cached_tokens = 0
         self._finish_reason: Literal["stop", "length", "error", "cancelled"] = "stop"
 
@@ -113,14 +116,26 @@ class Attempt:
         match control:
             case "go":
                 return self._end(State.SUCCEEDED)
-            case "yield":
-                return self._give_back("yield")
+            case "yield" | "leave":
+                return self._give_back(control)
             case "cancel" | "deadline":
                 return self._end_stopped()
             case "budget":
                 self._finish_reason = "length"
                 return self._end(State.SUCCEEDED)
         return Outcome.NOOP, "fenced"
+
+    def heed(self) -> None:
+        """Looks, while no chunk tells it, whether the answer is still wanted. For another thread.
+
+        Raises:
+            RedisUnavailable
+        """
+        entry = self._place.ledger.run(status.read_job(self._claim.job_id))
+        control = control_of(entry.facts if entry else None, fence=self._claim.fence)
+        if control != "go":
+            self._heeded = control
+            self._stop.set()
 
     def _generate(self) -> jobs.Control:
         """Streams the answer; returns the ledger's last word, ``go`` when it is complete."""
@@ -148,6 +163,7 @@ class Attempt:
             continue_from=self._before.text if resumes else "",
             attempt=claim.failures + 1,
             job_id=claim.job_id,
+            stop=self._stop,
         )
         self._prompt_tokens = prompt_tokens
         return self._stream(run, begins_anew=bool(self._before.text) and not resumes)
@@ -179,9 +195,11 @@ class Attempt:
             broke_off = error
         finally:  # also where the process is told to end: what was made is not lost
             control = sender.close()
+        if control == "go" and not complete:
+            control = self._heeded
         if broke_off is not None and control == "go":
             raise broke_off
-        if control in ("yield", "deadline") and complete and sender.delivered_all:
+        if control in ("yield", "leave", "deadline") and complete and sender.delivered_all:
             return "go"  # the word came with the last chunk
         return control
 

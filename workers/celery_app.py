@@ -10,6 +10,7 @@ from workers.context import WorkerContext
 from workers.guardian import GuardianStep
 from workers.heartbeat import HeartbeatStep
 from workers.reconciler import ReconcilerStep
+from workers.revoke import replace_commands
 from workers.startup import connect_signals
 from workers.task import JobTask
 
@@ -51,6 +52,8 @@ def create_app(settings: Settings) -> ApexCelery:
         worker_deduplicate_successful_tasks=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # a replica, a full memory or disk may be over, too
+        worker_enable_prefetch_count_reduction=False,
         broker_transport_options={
             **SOCKET,
             "queue_order_strategy": "priority",
@@ -64,5 +67,6 @@ def create_app(settings: Settings) -> ApexCelery:
     )
     app.register_task(JobTask())
     app.steps["worker"].update({GuardianStep, HeartbeatStep, ReconcilerStep})
+    replace_commands()
     connect_signals(app)
     return app

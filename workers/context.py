@@ -42,6 +42,11 @@ class WorkerContext:
             raise RuntimeError("the backend was not loaded in this process")
         return self._runner
 
+    def heed(self) -> None:
+        """Has the job that this process runs, if it does, look whether it is still wanted."""
+        if self._runner is not None:
+            self._runner.heed()
+
     def become_child(self, runner: Runner) -> None:
         """Makes this process a pool child that runs jobs."""
         self._ledger, self._runner = runner.ledger, runner

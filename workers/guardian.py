@@ -9,7 +9,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,12 +19,13 @@ from celery import bootsteps
 from celery.worker import state as worker_state
 
 from budgets import deadlines
-from ledger import instances, jobs
+from ledger import instances, jobs, keys
 from ledger.errors import ApexError
 from ledger.instances import Beat, RunningJob
 from ledger.redis_client import Ledger
 from workers.births import MOST_LOST, Births
 from workers.context import WorkerContext
+from workers.nudge import nudge
 from workers.processes import alive
 
 log = logging.getLogger(__name__)
@@ -34,10 +36,15 @@ NEVER_UP = (
     f"its process ended {MOST_LOST} times while it loaded the model; the model's file may be "
     "damaged inside, or the memory too small."
 )
+HEEDED = ("cancel", jobs.LEAVE)  # what a process can hear of without a chunk
+DEAF_MS = 1000  # who was nudged so long ago and has not stopped never will
+HAND_BACK_S = 1.5  # from a word that a worker ends until its jobs are taken from their processes
+LOOK_S = 0.1  # how often a worker that ends looks whether its jobs have
 REAP_S = 0.2  # how often the hub looks for lost children; Celery's own takes seconds
 
 WHY = {
     "cancel": "it was cancelled",
+    jobs.LEAVE: "its worker ends",
     deadlines.RUN: "it ran out of time",
     deadlines.FIRST_TOKEN: "no first token came",
     deadlines.TOKEN: "no further token came",
@@ -60,6 +67,8 @@ class Guardian:
         self._ledger, self._context = ledger, context
         self._job_ids, self._pool_pids, self._give_up = job_ids, pool_pids, give_up
         self._stopped = threading.Event()
+        self._running: tuple[RunningJob, ...] = ()  # as the ledger had them at the last tick
+        self._nudged: dict[tuple[str, int], int] = {}  # since when, in Redis' time
         self._lost: set[str] = set()  # jobs whose process is gone: their leases are not renewed
         self._killed: set[tuple[str, int]] = set()
         self._silent = False
@@ -90,7 +99,55 @@ class Guardian:
 
     def tick(self) -> None:
         """One sign of life, and what follows from its answer."""
-        job_ids = [job_id for job_id in self._job_ids() if job_id not in self._lost]
+        self._look([job_id for job_id in self._job_ids() if job_id not in self._lost])
+
+    def see_off(self, grace_s: float) -> None:
+        """Lets running jobs end for ``grace_s``, and gives back those that have not; when a worker
+        ends. They keep their text, and no attempt is spent.
+        """
+        gone = self._stopped.is_set()
+        self.stop()  # from here on it is this thread that ticks
+        if gone:
+            return
+        try:
+            if not self._idle_within(grace_s):
+                for job in self._running:
+                    self._ledger.run(jobs.stop(job.job_id, fence=job.fence, why=jobs.LEAVE))
+                self._idle_within(HAND_BACK_S)
+            for job in self._running:
+                self._take_back(job)
+        except ApexError as error:
+            log.warning("%s The jobs that run here go on elsewhere when their leases end.", error)
+
+    def _idle_within(self, patience_s: float) -> bool:
+        """Ticks until no process works on a job any more; False if one still does."""
+        until = time.monotonic() + patience_s
+        name, pause = keys.running(self._context.instance.name), threading.Event()
+        while True:
+            with self._ledger.translated():  # Celery forgets jobs in hand when it ends
+                job_ids: Any = self._ledger.redis.zrange(name, 0, -1)
+            self._look(job_ids)
+            if all(job.job_id in self._lost for job in self._running):
+                return True
+            if time.monotonic() >= until:
+                return False
+            pause.wait(LOOK_S)
+
+    def _take_back(self, job: RunningJob) -> None:
+        """Gives back a job whose process does not do it."""
+        call = jobs.requeue(
+            job.job_id,
+            instance=self._context.instance.name,
+            fence=job.fence,
+            reason=jobs.LEAVE,
+            failed=False,
+        )
+        self._ledger.run(call)  # before its process is gone, which would count as an attempt
+        log.warning("job %s: given back, and its process %d is ended", job.job_id, job.pid)
+        with suppress(ProcessLookupError):
+            os.kill(job.pid, signal.SIGKILL)
+
+    def _look(self, job_ids: Sequence[str]) -> None:
         beat = self._ledger.run(
             instances.beat(
                 self._context.instance.name,
@@ -105,8 +162,11 @@ class Guardian:
         if self._context.instance.slots > 1:
             self._ledger.run(jobs.release(self._context.instance.name))
         pids = set(self._pool_pids())
+        self._running = beat.jobs
         self._lost = {job.job_id for job in beat.jobs if not alive(job.pid)}
-        self._killed &= {(job.job_id, job.fence) for job in beat.jobs}
+        known = {(job.job_id, job.fence) for job in beat.jobs}
+        self._killed &= known
+        self._nudged = {job: since for job, since in self._nudged.items() if job in known}
         for job in beat.jobs:
             if job.job_id not in self._lost and job.pid in pids:
                 self._judge(job, beat.now_ms)
@@ -128,8 +188,15 @@ class Guardian:
         self._stopped.set()
         return True
 
+    def _deaf(self, job: RunningJob, now_ms: int) -> bool:
+        """Nudges a process that is to stop; whether it has not heeded that."""
+        nudge(job.pid)
+        return now_ms - self._nudged.setdefault((job.job_id, job.fence), now_ms) > DEAF_MS
+
     def _judge(self, job: RunningJob, now_ms: int) -> None:
         """Kills the process of a job that is past a time limit, or deaf to a cancel."""
+        if job.stop in HEEDED and not self._deaf(job, now_ms):
+            return
         why = deadlines.overdue(job, now_ms, heard_since_ms=self._heard_since_ms)
         if not why or (job.job_id, job.fence) in self._killed:
             return
@@ -190,7 +257,10 @@ class GuardianStep(bootsteps.StartStopStep):
         worker_state.should_terminate = 1
 
     def stop(self, worker: Any) -> None:
+        """The pool, which waits for its processes, is stopped after this."""
         if self._guardian is not None:
-            self._guardian.stop()
+            self._guardian.see_off(worker.app.context.settings.grace_s)
 
-    terminate = stop
+    def terminate(self, worker: Any) -> None:
+        if self._guardian is not None:
+            self._guardian.see_off(0)

@@ -83,7 +83,7 @@ class Books:
             instance=facts.instance,
             fence=facts.fence,
             reason=reason,
-            failed=True,
+            failed=facts.stop != jobs.LEAVE,  # its worker was told to end
             lease_over=lease_over,
         )
         return persist(self._ledger, call)

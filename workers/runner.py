@@ -41,6 +41,7 @@ class Runner:
         self.ledger = ledger
         self._place = Place(ledger, backend, spec, settings, clock or SystemClock())
         self._owner, self._pid = owner, pid
+        self._attempt: Attempt | None = None
 
     def run(self, job_id: str) -> tuple[Outcome, str]:
         """Claims the job and brings it to an end.
@@ -69,10 +70,24 @@ class Runner:
             request = Request.model_validate_json(claim.request)
         except ValidationError:
             return self._end_corrupt(claim)
-        outcome = Attempt(self._place, claim, request).run()
+        self._attempt = Attempt(self._place, claim, request)
+        try:
+            outcome = self._attempt.run()
+        finally:
+            self._attempt = None
         if request.history and self._place.spec.slots > 1:
             persist(self.ledger, jobs.release(self._place.spec.name))
         return outcome
+
+    def heed(self) -> None:
+        """Has the attempt that is made look whether it is still wanted. For another thread.
+
+        Raises:
+            RedisUnavailable
+        """
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.heed()
 
     def _forget(self, note_id: str) -> tuple[Outcome, str]:
         """Has the backend forget what it keeps of sessions that were erased."""

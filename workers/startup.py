@@ -23,6 +23,7 @@ from ledger.settings import InstanceSpec
 from workers import backends
 from workers.context import WorkerContext
 from workers.memory_limit import limit_memory
+from workers.nudge import listen
 from workers.processes import alive
 from workers.reconciler import take_over
 from workers.runner import Runner
@@ -57,6 +58,7 @@ def connect_signals(app: Any) -> None:
         # A parent that stops may no longer read what a child reports, and the child waits for
         # that, 30 s by default. The ledger has the outcome, so 2 s are enough.
         billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 20
+        listen(context.heed)
         _load(context, str(sender))
 
     def say_stopped(**_: Any) -> None:

@@ -1,21 +1,37 @@
-"""Why a running job got no further token."""
+"""Why a running job gets no further token."""
 
 from __future__ import annotations
 
 from budgets import deadlines, episode_level
 from ledger.episodes import read_episode
 from ledger.errors import JobCancelled, JobFailed
+from ledger.jobs import LEAVE, Control
+from ledger.messages import State
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from ledger.status import JobFacts
 from workers.persist import persist
 
 
+def control_of(facts: JobFacts | None, *, fence: int) -> Control:
+    """What the ledger wants of a job that runs under ``fence``, as it stands."""
+    if facts is None or facts.fence != fence or facts.state is not State.RUNNING:
+        return "fenced"
+    match facts.stop:
+        case "":
+            return "go"
+        case "cancel":
+            return "cancel"
+        case "leave":
+            return "leave"
+    return "deadline"
+
+
 def why_stopped(ledger: Ledger, facts: JobFacts, settings: Settings) -> JobFailed | None:
     """What a job that runs under ``facts`` ends with; None if it may go on."""
     if facts.stop == "cancel":
         return JobCancelled(job_id=facts.job_id)
-    if facts.stop not in ("", deadlines.EPISODE):
+    if facts.stop not in ("", LEAVE, deadlines.EPISODE):
         return deadlines.passed(facts.stop, facts.limits, facts.timeout_s)
     late = facts.now_ms > facts.deadline_ms
     if facts.episode_id is not None:
@@ -25,6 +41,6 @@ def why_stopped(ledger: Ledger, facts: JobFacts, settings: Settings) -> JobFaile
             return deadlines.episode_ended(
                 facts.episode_id, opened_ms=episode.opened_ms, deadline_ms=episode.deadline_ms
             )
-    if late or facts.stop:
+    if late or facts.stop == deadlines.EPISODE:
         return deadlines.passed(deadlines.RUN, facts.limits, facts.timeout_s)
     return None

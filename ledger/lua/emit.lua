@@ -7,7 +7,7 @@
 --      5 event JSON  6 slots  7 yields to bands below this one (0: to none)  8 id
 --      of a job of an episode: 9 extension ms  10 the level's default limit ('' = none)
 --      11 share of the limit at which readers are told
--- Returns 'go' | 'fenced' | 'cancel' | 'deadline' | 'budget' | 'yield'
+-- Returns 'go' | 'fenced' | 'cancel' | 'leave' | 'deadline' | 'budget' | 'yield'
 --!include _clock
 --!include _events
 --!include _progress
@@ -51,7 +51,8 @@ if fresh then
   end
 end
 
-if h[8] then return h[8] == 'cancel' and 'cancel' or 'deadline' end
+if h[8] == 'cancel' or h[8] == 'leave' then return h[8] end
+if h[8] then return 'deadline' end
 if now > ends then return 'deadline' end
 local below = tonumber(ARGV[7])
 if below > 0 and redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[6]) then

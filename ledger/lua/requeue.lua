@@ -29,7 +29,7 @@ local now = now_ms()
 if ARGV[6] == '1' and tonumber(redis.call('ZSCORE', KEYS[5], ARGV[1]) or 0) > now then
   return 'renewed'
 end
-if h[9] then return 'stopped' end
+if h[9] and h[9] ~= 'leave' then return 'stopped' end
 local failures, event = h[3] + ARGV[4], ARGV[3]
 if failures >= tonumber(h[4]) then return 'exhausted' end
 local pause = 0
@@ -39,6 +39,7 @@ if ARGV[4] == '1' then
 end
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('SREM', KEYS[7], ARGV[1])
+if h[9] then redis.call('HDEL', KEYS[1], 'stop') end
 -- The run time counts from the claim and across attempts; time spent waiting does not.
 redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures, 'seq', h[6] + 1,
   'spent', (h[8] or 0) + now - h[7])
