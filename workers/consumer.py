@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+import warnings
 from functools import partial
 from typing import Any
 
@@ -41,6 +43,16 @@ class JobConsumer(Consumer):
         self._events_due = False
         if self.event_dispatcher:
             self.event_dispatcher.flush()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        with warnings.catch_warnings():
+            # Of what Celery does to tasks that are acknowledged late: ours are not.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
+        if isinstance(exc, self.channel_errors):
+            # Redis answers and does not let us: a replica, a disk that is full. Celery would ask
+            # again at once.
+            time.sleep(RECONNECT_CAP_S)
 
     def ensure_connected(self, conn: Any) -> Any:
         pauses = {

@@ -35,6 +35,6 @@ def until_back(step: Callable[[], T]) -> T:
             return step()
         except RedisUnavailable as error:
             if not warned:
-                log.warning("%s Trying again until it does.", error)
+                log.warning("%s Trying again until that is over.", error)
                 warned = True
             pause.wait(RETRY_S)

@@ -12,6 +12,7 @@ from typing import Any
 from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
+from redis.exceptions import OutOfMemoryError
 
 from ledger import keys
 from workers.task import TASK_NAME
@@ -70,6 +71,15 @@ class Channel(kombu_redis.Channel):
                 return None
 
         return Guarded
+
+    def _queue_bind(self, *binding: Any) -> None:
+        """Notes where messages for a queue go, which only monitors read: a worker that comes back
+        to a Redis without memory does its work all the same.
+        """
+        try:
+            super()._queue_bind(*binding)
+        except OutOfMemoryError:
+            log.warning("Redis is full: what this worker answers to `inspect` may be lost")
 
 
 class Transport(kombu_redis.Transport):

@@ -250,7 +250,7 @@ def over_and_over(act: object) -> Iterator[None]:
 
 
 @contextmanager
-def full(admin: redis.Redis) -> Iterator[None]:
+def full(admin: redis.Redis, data: Path) -> Iterator[None]:
     """A server that has no memory left."""
     admin.config_set("maxmemory", 1)
     try:
@@ -260,7 +260,7 @@ def full(admin: redis.Redis) -> Iterator[None]:
 
 
 def test_jobs_go_on_to_their_ends_when_redis_is_full_and_new_ones_are_refused(
-    server: Server, client: LLMClient, worker: Worker, admin: redis.Redis
+    server: Server, client: LLMClient, worker: Worker, admin: redis.Redis, tmp_path: Path
 ) -> None:
     # Given one that runs and three that wait
     running = ask(client, SLOW)
@@ -268,7 +268,7 @@ def test_jobs_go_on_to_their_ends_when_redis_is_full_and_new_ones_are_refused(
     first, second, third = (ask(client, "hello") for _ in range(3))
 
     # When
-    with full(admin):
+    with full(admin, tmp_path):
         with pytest.raises(RedisUnavailable, match=r"is full.*raise its maxmemory") as refused:
             ask(client)
         (job,) = client.submit_many([{"prompt": "hello", "agent_id": "a"}])
@@ -344,6 +344,25 @@ def test_callers_are_told_why_nothing_can_be_written_and_workers_wait_for_it(
     assert "".join(event.text for event in read) == ended_once(running).text
     ended_once(waiting)
     assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize("fault", [full, unable_to_save, replica])
+def test_a_worker_that_waits_for_work_comes_back_by_itself(
+    server: Server,
+    client: LLMClient,
+    worker: Worker,
+    admin: redis.Redis,
+    tmp_path: Path,
+    fault: object,
+) -> None:
+    ended_once(ask(client, "hello"))
+
+    with fault(admin, tmp_path / "data"):  # type: ignore[operator]
+        admin.client_kill_filter(_type="normal", skipme=True)
+        eventually(lambda: "Trying" in worker.log)
+
+    ended_once(ask(client, "hello"))
+    assert "Traceback" not in worker.log
 
 
 def test_who_comes_while_redis_loads_its_data_is_told_so(
