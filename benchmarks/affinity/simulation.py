@@ -47,13 +47,34 @@ class Arrival:
     answer: int
 
 
+class Warm:
+    """The contexts that an instance keeps: of the agents that it served last."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._tokens: OrderedDict[str, int] = OrderedDict()
+
+    def read(self, job: Arrival) -> int:
+        """Tokens of the prompt that it has to read; from now on it knows them."""
+        # A conversation only grows, so what was read of it before is the beginning of this prompt.
+        known = self._tokens.pop(job.agent, 0)
+        self._tokens[job.agent] = job.prompt
+        if len(self._tokens) > self._most:
+            self._tokens.popitem(last=False)
+        return job.prompt - known if job.prompt > known else job.prompt
+
+    def clear(self) -> None:
+        """It was started again."""
+        self._tokens.clear()
+
+
 @dataclass(slots=True)
 class Instance:
     """One instance: what waits and runs there, and whose contexts it has."""
 
+    warm: Warm
     queue: deque[Arrival] = field(default_factory=deque)
     running: Arrival | None = None
-    warm: OrderedDict[str, int] = field(default_factory=OrderedDict)
     run_s: float = 0.0
 
 
@@ -129,7 +150,9 @@ class _Run:
     def __init__(self, world: World, policy: Policy, jobs: Sequence[Arrival]) -> None:
         self._world, self._policy, self._jobs = world, policy, jobs
         self._chance = random.Random(world.seed + 1)
-        self._instances = {f"inst{number}": Instance() for number in range(world.instances)}
+        self._instances = {
+            f"inst{number}": Instance(Warm(world.contexts)) for number in range(world.instances)
+        }
         self._names = list(self._instances)
         self._ends: list[tuple[float, str]] = []
         self._waits_s: list[float] = []
@@ -173,12 +196,7 @@ class _Run:
             return
         job = one.running = one.queue.popleft()
         self._waits_s.append(now_s - job.at_s)
-        # A conversation only grows, so what was read of it here is the beginning of this prompt.
-        known = one.warm.pop(job.agent, 0)
-        read = job.prompt - known if job.prompt > known else job.prompt
-        one.warm[job.agent] = job.prompt
-        if len(one.warm) > self._world.contexts:
-            one.warm.popitem(last=False)
+        read = one.warm.read(job)
         self._read += read
         took_s = read / self._world.prefill_rate + job.answer / self._world.answer_rate
         one.run_s = one.run_s * 0.8 + took_s * 0.2 if one.run_s else took_s

@@ -25,7 +25,7 @@ CODES = {
     Exit.USAGE: "InvalidSetting",
     Exit.NO_REDIS: "RedisUnavailable",
     Exit.REFUSED: "InvalidRequest BudgetExceeded EpisodeOver QueueFull NoInstance UnknownModel "
-    "IdempotencyConflict",
+    "IdempotencyConflict Rerouted",
     Exit.JOB_FAILED: "JobFailed JobCancelled JobDead BackendError ContextTooLong",
     Exit.NOT_FOUND: "JobNotFound",
     Exit.NO_MEMORY: "DoesNotFit",
