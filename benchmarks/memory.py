@@ -60,7 +60,7 @@ def main() -> int:
         server = stage.bare(STOPPED)
         # The server's own log of slow calls fills while the machine is busy, and is no key of ours.
         server.config_set("slowlog-log-slower-than", -1)
-        kept = {"retention_s": 1.0, "session_retention_s": 2.0}
+        kept = {"retention_s": 1.0, "dead_retention_s": 1.0, "session_retention_s": 2.0}
         settings = stage.settings(STOPPED).model_copy(update=kept)
         with LLMClient(settings) as client:
             ledger = Ledger(settings.redis_url)

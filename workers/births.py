@@ -14,6 +14,10 @@ class Births:
         self.lost = 0
         self._loading: AbstractSet[int] = frozenset()
 
+    def came_up(self) -> None:
+        """Notes that a process had its model: it ran a job, however soon it was gone after that."""
+        self.lost = 0
+
     def look(self, living: AbstractSet[int], up: AbstractSet[int]) -> bool:
         """Takes the pids of the pool's processes as they are now, and of those that came up.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
+from workers.births import Births
 from workers.runner import Runner
 
 
@@ -18,6 +19,7 @@ class WorkerContext:
     settings: Settings
     spec: InstanceSpec | None = None
     owner: str = ""
+    births: Births = field(default_factory=Births, repr=False)
     _ledger: Ledger | None = field(default=None, repr=False)
     _runner: Runner | None = field(default=None, repr=False)
 

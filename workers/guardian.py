@@ -23,7 +23,7 @@ from ledger import instances, jobs, keys
 from ledger.errors import ApexError
 from ledger.instances import Beat, RunningJob
 from ledger.redis_client import Ledger
-from workers.births import MOST_LOST, Births
+from workers.births import MOST_LOST
 from workers.context import WorkerContext
 from workers.nudge import nudge
 from workers.processes import alive
@@ -218,7 +218,6 @@ class GuardianStep(bootsteps.StartStopStep):
         super().__init__(worker, **kw)
         self._guardian: Guardian | None = None
         self._reaping = False
-        self._births = Births()
 
     def start(self, worker: Any) -> None:
         context: WorkerContext = worker.app.context
@@ -242,7 +241,7 @@ class GuardianStep(bootsteps.StartStopStep):
         pool.maintain_pool()
         living = {process.pid for process in pool._pool}
         up = {process.pid for process in pool._fileno_to_inq.values()}
-        if not self._births.look(living, up):
+        if not context.births.look(living, up):
             return
         name = context.instance.name
         try:

@@ -34,6 +34,7 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
         # Lost between the wake-up and the claim: the job waits, and its wake-up is used up.
         persist(context.ledger, jobs.wake(job_id, instance=context.instance.name))
         return False, "The process was lost before it had the job."
+    context.births.came_up()
     books = Books(context.ledger, context.settings)
     error = books.settle(entry.facts, PROCESS_LOST, model=context.instance.served_model)
     if error is None:

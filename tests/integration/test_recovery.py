@@ -448,3 +448,17 @@ def test_a_killed_child_is_soon_followed_by_the_next_attempt(
     next(event for event in job.stream(timeout_s=20) if event.attempt == 2)
     assert time.monotonic() - killed < 5  # 0.3 s; a busy machine may be slower
     job.cancel()
+
+
+def test_processes_that_are_killed_as_soon_as_they_have_a_job_do_not_end_their_worker(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    # Given jobs that kill each process at once, more often than a model may fail to load
+    (worker,) = start_workers("inst0")
+    poison = "[[mock tokens=5 crash_at=0 crashes=99]]"
+    jobs = [client.submit(poison, agent_id="a", instance="inst0") for _ in range(3)]
+
+    # Then
+    assert [job.outcome(timeout=40).state for job in jobs] == [State.DEAD] * 3
+    assert client.complete("hello", agent_id="a", instance="inst0").attempt == 1
+    assert worker.process.poll() is None

@@ -24,6 +24,15 @@ def test_a_process_that_comes_up_makes_up_for_the_lost_ones() -> None:
     assert births.lost == 0
 
 
+def test_a_process_that_ran_a_job_came_up_even_if_nobody_saw_it() -> None:
+    births = Births()
+    births.look({1}, set())
+
+    for pid in (2, 3, 4, 5):  # each is gone before the next look
+        births.came_up()
+        assert not births.look({pid}, set())
+
+
 def test_slots_that_load_beside_one_another_count_each() -> None:
     births = Births()
     births.look({1, 2, 3}, set())
