@@ -373,7 +373,7 @@ def requeue(
 ) -> Call[Literal["queued", "exhausted", "stopped", "fenced", "renewed"]]:
     """Gives a running job back, before all others of its band; ``failed`` spends one attempt.
 
-    After a failure the next attempt waits ``wait_ms``, or longer after several failures. With
+    It waits ``wait_ms`` until it is run again, or longer after several failures. With
     ``lease_over`` only a job is given back whose lease has run out.
 
     Reads as ``exhausted`` when that was its last attempt, and ``stopped`` when it was cancelled

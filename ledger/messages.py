@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from ledger.errors import InvalidRequest
 from ledger.plain import JsonObject, Text
 from ledger.priority import Priority
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[1] = 1  # what this release writes, and the newest that it reads
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -153,6 +154,18 @@ class Request(_Message):
 
 
 _FIELDS = frozenset(Request.model_fields)
+
+
+def version_of(body: str) -> int:
+    """The schema version of a request's JSON, which this release may not be able to read.
+
+    One that has none is of version 1: a later release writes its own into each request.
+    """
+    try:
+        version = json.loads(body).get("schema_version", 1)
+    except (ValueError, AttributeError):
+        return 1
+    return version if isinstance(version, int) else 1
 
 
 class TokenLogprob(_Message):

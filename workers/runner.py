@@ -12,7 +12,7 @@ from ledger import forgetting, jobs, status
 from ledger.clock import Clock, SystemClock
 from ledger.errors import CorruptEntry, to_record
 from ledger.jobs import Claim, Noop
-from ledger.messages import Request, Result, State
+from ledger.messages import SCHEMA_VERSION, Request, Result, State, version_of
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
 from workers.attempt import Attempt, Outcome, Place
@@ -22,6 +22,8 @@ from workers.persist import persist
 __all__ = ["Outcome", "Runner"]
 
 log = logging.getLogger(__name__)
+
+NEWER_PAUSE_MS = 10_000  # until a job that a newer release has written is tried again
 
 
 class Runner:
@@ -69,6 +71,8 @@ class Runner:
         try:
             request = Request.model_validate_json(claim.request)
         except ValidationError:
+            if version_of(claim.request) > SCHEMA_VERSION:
+                return self._leave_to_a_newer_worker(claim)
             return self._end_corrupt(claim)
         self._attempt = Attempt(self._place, claim, request)
         try:
@@ -97,6 +101,29 @@ class Runner:
             return Outcome.NOOP, "gone"
         self._place.backend.forget(*whose)
         return Outcome.SUCCEEDED, ""
+
+    def _leave_to_a_newer_worker(self, claim: Claim) -> tuple[Outcome, str]:
+        """Lets a job wait that a newer release has written; in an upgrade its worker comes soon."""
+        name = self._place.spec.name
+        log.error(
+            "job %s was written by a newer version of apexq (schema %d, and this worker reads %d); "
+            "it waits until the worker of %s is upgraded.",
+            claim.job_id,
+            version_of(claim.request),
+            SCHEMA_VERSION,
+            name,
+        )
+        call = jobs.requeue(
+            claim.job_id,
+            instance=name,
+            fence=claim.fence,
+            reason="newer",
+            failed=False,
+            wait_ms=NEWER_PAUSE_MS,
+        )
+        if persist(self.ledger, call) == "stopped":
+            return self._end_corrupt(claim)
+        return Outcome.REQUEUED, "newer"
 
     def _end_corrupt(self, claim: Claim) -> tuple[Outcome, str]:
         """Ends a job whose request cannot be read; the ledger still knows who pays."""

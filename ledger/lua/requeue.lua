@@ -6,7 +6,7 @@
 -- answers the same.
 --
 -- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving  8 delayed
--- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)  5 ms to wait at least after a failure
+-- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)  5 ms to wait at least
 --      6 1: only if its lease is over
 -- Returns 'queued' | 'fenced' | 'renewed' (its lease is not over)
 --      | 'exhausted' or 'stopped' (it was cancelled): nothing was changed, the caller ends it
@@ -32,9 +32,9 @@ end
 if h[9] and h[9] ~= 'leave' then return 'stopped' end
 local failures, event = h[3] + ARGV[4], ARGV[3]
 if failures >= tonumber(h[4]) then return 'exhausted' end
-local pause = 0
+local pause = tonumber(ARGV[5])
 if ARGV[4] == '1' then
-  pause = math.max(pause_after(failures), tonumber(ARGV[5]))
+  pause = math.max(pause_after(failures), pause)
   event = string.format('%s,"at_ms":%.0f}', event:sub(1, -2), now)
 end
 redis.call('ZREM', KEYS[5], ARGV[1])

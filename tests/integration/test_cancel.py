@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ from tests.support.commands import celery
 from tests.support.gates import closed_gate
 from tests.support.registering import register
 from tests.support.waiting import eventually
+
+log = logging.getLogger(__name__)
 
 LONG = "[[mock tokens=5000 tps=100]]"
 READS_LONG = "[[mock tokens=5 first_ms=60000]]"  # and listens meanwhile
@@ -68,7 +71,7 @@ def test_a_running_job_ends_with_its_next_token_and_is_charged_for_what_it_made(
     record = job.outcome(timeout=10)
     took_ms = (time.monotonic() - began) * 1000
 
-    print(f"cancelled {took_ms:.0f} ms after the word, at 10 ms a token")
+    log.info("cancelled %.0f ms after the word, at 10 ms a token", took_ms)
     assert record.state is State.CANCELLED
     assert record.usage.completion_tokens == len(record.text.split())
     stats = client.get_stats()
@@ -86,7 +89,7 @@ def test_a_job_that_still_reads_its_prompt_ends_and_its_process_stays(
     began = time.monotonic()
     job.cancel()
     assert ended(job) is State.CANCELLED
-    print(f"cancelled {(time.monotonic() - began) * 1000:.0f} ms after the word, before a token")
+    log.info("cancelled %.0f ms after the word", (time.monotonic() - began) * 1000)
 
     after = client.submit("hello", agent_id="b")
     assert ended(after) is State.SUCCEEDED

@@ -1,0 +1,183 @@
+"""Workers that are told to end, one or all of them, while they work: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ledger import keys
+from ledger.jobs import wake
+from ledger.messages import State
+from ledger.redis_client import Ledger
+from ledger.stream import replay
+from producer import Job, LLMClient
+from tests.conftest import StartWorkers
+from tests.support.hands import LISTS
+from tests.support.registering import register
+from tests.support.waiting import eventually
+from tests.support.workers import Worker, working
+
+SHORT_GRACE = {"APEX_GRACE_S": "0.3"}
+LONG_GRACE = {"APEX_GRACE_S": "30", "APEX_LEASE_S": "2"}  # it outlasts the lease by far
+LONG = "[[mock tokens=300 tps=60]]"  # five seconds
+
+
+def begun(client: LLMClient, prompt: str, **options: int) -> Job:
+    """A job that has made a token."""
+    job = client.submit(prompt, agent_id="a", max_tokens=400, **options)
+    next(job.stream(timeout_s=10))
+    return job
+
+
+def end(worker: Worker, timeout_s: float = 15) -> float:
+    """Tells the worker to end, as a supervisor does; returns how many seconds that took."""
+    began = time.monotonic()
+    worker.process.terminate()
+    worker.process.wait(timeout_s)
+    return time.monotonic() - began
+
+
+def reasons(ledger: Ledger, job: Job) -> list[tuple[str, bool]]:
+    return [(e.reason, e.failed) for e in replay(ledger, job.id) if e.kind == "requeued"]
+
+
+def test_a_worker_that_is_told_to_end_lets_its_job_end_within_the_grace_period(
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers
+) -> None:
+    (worker,) = start_workers("inst0", env=LONG_GRACE)
+    job = begun(client, "[[mock tokens=300 tps=75]]")
+
+    assert end(worker) < 10
+
+    record = job.outcome(timeout=1)
+    assert (record.state, record.attempt, len(record.text.split())) == ("succeeded", 1, 300)
+    assert reasons(ledger, job) == []
+
+
+def test_a_worker_that_is_told_to_end_gives_back_what_takes_longer_and_it_goes_on_from_its_text(
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers
+) -> None:
+    # Given
+    (worker,) = start_workers("inst0", env=SHORT_GRACE)
+    job = begun(client, LONG)
+    # When
+    assert end(worker) < 6
+    # Then it waits, and no attempt is spent
+    assert job.status().state == "queued"
+    assert reasons(ledger, job) == [("leave", False)]
+    made = [e for e in replay(ledger, job.id) if e.kind == "chunk"]
+    assert len(made) > 5
+    # And a new worker goes on with it
+    start_workers("inst0")
+    record = job.outcome(timeout=20)
+    assert [word.partition("-")[2] for word in record.text.split()] == [str(n) for n in range(300)]
+    assert (record.state, record.attempt) == (State.SUCCEEDED, 1)
+    assert client.get_stats()["tokens_held"] == 0
+
+
+@pytest.mark.parametrize(
+    "prompt", ["[[mock first_ms=60000]]", "[[mock tokens=3 hang_at=0]]"], ids=["reads", "hangs"]
+)
+def test_a_job_without_a_token_is_given_back_too(
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers, prompt: str
+) -> None:
+    (worker,) = start_workers("inst0", env=SHORT_GRACE)
+    job = client.submit(prompt, agent_id="a")
+    eventually(lambda: job.status().state == "running")
+
+    assert end(worker) < 10
+
+    assert job.status().state == "queued"
+    assert reasons(ledger, job) == [("leave", False)]
+
+
+def test_a_worker_that_is_told_to_end_at_once_gives_its_job_back(
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers
+) -> None:
+    (worker,) = start_workers("inst0", env=LONG_GRACE)
+    job = begun(client, LONG)
+
+    worker.process.send_signal(signal.SIGQUIT)
+    worker.process.wait(10)
+
+    assert job.status().state == "queued"
+    assert reasons(ledger, job) == [("leave", False)]
+
+
+def test_a_job_that_is_cancelled_while_its_worker_ends_is_cancelled(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    (worker,) = start_workers("inst0", env=LONG_GRACE)
+    job = client.submit("[[mock first_ms=60000]]", agent_id="a")
+    eventually(lambda: job.status().state == "running")
+    worker.process.terminate()
+    eventually(lambda: "Warm shutdown" in worker.log)
+
+    job.cancel()
+
+    assert job.outcome(timeout=5).state is State.CANCELLED
+    worker.process.wait(10)
+
+
+def test_a_job_of_a_newer_release_waits_for_a_newer_worker_and_keeps_nobody_waiting(
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers
+) -> None:
+    # Given a request with an option that this release does not know
+    register(ledger)
+    newer = client.submit("hello", agent_id="a")
+    name = keys.request(newer.id)
+    today = json.loads(ledger.redis.get(name))
+    ledger.redis.set(name, json.dumps({**today, "schema_version": 2, "mood": "cheerful"}))
+    ledger.redis.delete(keys.entry("inst0"), *LISTS)
+    # When a worker of this release comes upon it
+    (worker,) = start_workers("inst0")
+    assert ledger.run(wake(newer.id, instance="inst0"))
+    after = client.complete("hello", agent_id="b")
+    # Then
+    assert after.text.startswith("Hello")
+    eventually(lambda: ("newer", False) in reasons(ledger, newer))
+    assert newer.status().state == "queued"
+    assert f"{newer.id} was written by a newer version of apexq (schema 2" in worker.log
+    # And once it can be read, which is what an upgrade changes, it runs
+    ledger.redis.set(name, json.dumps(today))
+    assert newer.outcome(timeout=20).text.startswith("Hello")
+
+
+def test_a_rolling_restart_of_five_workers_under_load_fails_no_job(
+    redis_url: str, client: LLMClient, ledger: Ledger, tmp_path: Path
+) -> None:
+    # Given five workers at work: short jobs, and some that outlast the grace period
+    names = [f"inst{number}" for number in range(5)]
+    with ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(working(redis_url, tmp_path, name, env=SHORT_GRACE))[0]
+            for name in names
+        }
+        requests = [
+            {
+                "prompt": f"[[mock tokens={300 if n % 10 == 0 else 20} tps=200]]",
+                "agent_id": f"agent{n % 25}",
+                "priority": ("LOW", "NORMAL", "HIGH")[n % 3],
+                "max_tokens": 300,
+            }
+            for n in range(150)
+        ]
+        jobs = client.submit_many(requests)
+        # When each is replaced in turn
+        for name in names:
+            eventually(lambda name=name: ledger.redis.zcard(keys.running(name)))
+            end(workers[name])
+            stack.enter_context(working(redis_url, tmp_path, name, env=SHORT_GRACE))
+        # Then
+        records = [job.outcome(timeout=90) for job in jobs]
+    assert {record.state for record in records} == {State.SUCCEEDED}
+    assert {record.attempt for record in records} == {1}
+    for record, request in zip(records, requests, strict=True):
+        wanted = 300 if "tokens=300" in str(request["prompt"]) else 20
+        assert [int(w.partition("-")[2]) for w in record.text.split()] == list(range(wanted))
+    assert client.get_stats()["tokens_held"] == 0
