@@ -173,8 +173,8 @@ class CorruptEntry(ApexError):
 
 
 class RedisUnavailable(ApexError):
-    """Redis does not answer, or does not do what it is asked: its memory is full, it cannot save, it
-    is a replica, it refuses the user; ``url`` (without the password), ``reason``.
+    """Redis does not answer, or does not do what it is asked: its memory is full, it cannot save,
+    it is a replica, it refuses the user; ``url`` (without the password), ``reason``.
     """
 
     code = "redis_unavailable"

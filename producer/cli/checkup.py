@@ -5,36 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
-
-from redis import ResponseError
 
 from ledger.errors import ApexError
 from ledger.redis_client import Ledger
 from ledger.redis_errors import without_password
 from ledger.settings import Settings
+from producer.cli.check import Check, Status
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import local_settings
+from producer.cli.redis_checkup import redis_checks
 from producer.fit import fits_of
 
 OLDEST_PYTHON = (3, 11)
-OLDEST_REDIS = 7
 SKEW_S = 2.0
-
-Status = Literal["ok", "warn", "fail", "skip"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding; ``todo`` is what to do about it, ``lines`` are what it was found from."""
-
-    name: str
-    status: Status
-    found: str
-    todo: str = ""
-    lines: tuple[str, ...] = ()
 
 
 def examine() -> Iterator[Check]:
@@ -59,22 +43,20 @@ def examine() -> Iterator[Check]:
 def _examine_redis(ledger: Ledger, settings: Settings) -> Iterator[Check]:
     url = without_password(settings.redis_url)
     try:
-        began = time.monotonic()
         with ledger.translated():
-            info: Any = ledger.redis.info()
             seconds, micros = map(int, ledger.redis.time())
-        took_ms = (time.monotonic() - began) * 1000
         skew_s = time.time() - seconds - micros / 1e6
     except ApexError as error:
         yield Check("redis", "fail", error.message, "start it, or `apexq up`, or set REDIS_URL")
         yield check_memory(settings, up=())
         yield _skipped("no Redis")
         return
-    yield Check("redis", "ok", f"{url} answers ({took_ms:.1f} ms for two questions)")
-    yield check_version(info)
-    yield check_eviction(info)
-    yield check_persistence(info, _snapshots(ledger))
+    yield Check("redis", "ok", f"{url} answers")
     yield check_clock(skew_s)
+    try:
+        yield from redis_checks(ledger, [one.name for one in settings.instances])
+    except ApexError as error:
+        yield Check("redis", "fail", error.message, "see docs/redis.md")
     ready: list[str] = []
     try:
         instances = read_instances(ledger)
@@ -101,35 +83,6 @@ def check_extras(modules: Mapping[str, str]) -> Check:
     if missing:
         found += f"; not installed: {', '.join(missing)} (pip install 'apexq[{missing[0]}]')"
     return Check("extras", "ok", found)
-
-
-def check_version(info: Mapping[str, Any]) -> Check:
-    """Whether the server knows what the scripts use."""
-    version = str(info.get("redis_version", "0"))
-    name, own = info.get("server_name", "redis"), info.get("valkey_version")
-    found = f"{name} {own}, compatible with Redis {version}" if own else f"Redis {version}"
-    if int(version.partition(".")[0] or 0) >= OLDEST_REDIS:
-        return Check("version", "ok", found)
-    return Check("version", "fail", found, f"use Redis {OLDEST_REDIS} or newer, or any Valkey")
-
-
-def check_eviction(info: Mapping[str, Any]) -> Check:
-    """Whether the server may drop keys when memory is short: the ledger must stay whole."""
-    policy = str(info.get("maxmemory_policy", "unknown"))
-    if policy == "noeviction":
-        return Check("eviction", "ok", "maxmemory-policy noeviction")
-    todo = "set maxmemory-policy noeviction, or jobs and budgets vanish when memory is short"
-    return Check("eviction", "fail", f"maxmemory-policy {policy}", todo)
-
-
-def check_persistence(info: Mapping[str, Any], snapshots: str) -> Check:
-    """Whether jobs outlive the server; ``snapshots`` is its setting ``save``."""
-    if int(info.get("aof_enabled", 0)):
-        return Check("persistence", "ok", "append-only file")
-    todo = "set appendonly yes, or waiting jobs and budgets are lost when Redis ends"
-    if snapshots:
-        return Check("persistence", "warn", f"snapshots only (save {snapshots})", todo)
-    return Check("persistence", "warn", "off", todo)
 
 
 def check_clock(skew_s: float) -> Check:
@@ -174,14 +127,6 @@ def check_memory(settings: Settings, up: Collection[str]) -> Check:
         return Check("memory", status, "the models do not fit", todo, arithmetic)
     found = "the models fit" if all(fit.known for fit in fits) else "not known for all models"
     return Check("memory", "ok", found, lines=arithmetic)
-
-
-def _snapshots(ledger: Ledger) -> str:
-    try:
-        answer: Any = ledger.redis.config_get("save")
-    except ResponseError:  # a hosted Redis may not let us ask
-        return "unknown"
-    return str(answer.get("save", ""))
 
 
 def _skipped(why: str) -> Check:

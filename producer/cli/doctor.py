@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from producer.cli.checkup import Check, examine
+from producer.cli.check import Check
+from producer.cli.checkup import examine
 from producer.cli.edge import Exit
 from producer.cli.options import json_option
 from producer.cli.output import printable, say, say_json

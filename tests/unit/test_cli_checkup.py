@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from ledger.instances import Descriptor
@@ -30,31 +28,6 @@ def test_extras_are_named_and_none_is_missed() -> None:
     check = checkup.check_extras({"here": "json", "gone": "no_such_module"})
     assert check.status == "ok"
     assert "installed: here; not installed: gone" in check.found
-
-
-@pytest.mark.parametrize(
-    ("info", "status"),
-    [
-        ({"redis_version": "6.2.14"}, "fail"),
-        ({"redis_version": "7.0.15"}, "ok"),
-        ({"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}, "ok"),
-        ({}, "fail"),
-    ],
-)
-def test_a_server_before_7_fails(info: dict[str, Any], status: str) -> None:
-    assert checkup.check_version(info).status == status
-
-
-@pytest.mark.parametrize(("policy", "status"), [("noeviction", "ok"), ("allkeys-lru", "fail")])
-def test_a_server_that_evicts_fails(policy: str, status: str) -> None:
-    assert checkup.check_eviction({"maxmemory_policy": policy}).status == status
-
-
-@pytest.mark.parametrize(
-    ("aof", "save", "status"), [(1, "", "ok"), (0, "3600 1", "warn"), (0, "", "warn")]
-)
-def test_missing_persistence_is_a_warning(aof: int, save: str, status: str) -> None:
-    assert checkup.check_persistence({"aof_enabled": aof}, save).status == status
 
 
 @pytest.mark.parametrize(
