@@ -34,7 +34,9 @@ def test_facts_travel_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), object(), {1, 2}, "\ud800", "x" * MOST_BYTES], ids=repr
+    "value",
+    [float("nan"), object(), {1, 2}, "\ud800", "x" * MOST_BYTES],
+    ids=["nan", "object", "set", "surrogate", "too long"],
 )
 def test_facts_that_no_line_can_have_are_refused(value: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
