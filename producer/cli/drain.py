@@ -15,9 +15,9 @@ from producer.client import LLMClient
 @click.argument("instance")
 @json_option
 def command(instance: str, as_json: bool) -> None:
-    """Take an instance out of service until `apexq resume`.
+    """Take an instance out of service; what waits goes elsewhere.
 
-    What runs is finished. What waits goes to other instances with its model; jobs for this
+    It stays so until `apexq resume`. What runs is finished. What waits goes to other instances with its model; jobs for this
     instance alone, or whose model no other living one has, wait on.
     """
     with LLMClient(local_settings()) as client:

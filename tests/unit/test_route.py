@@ -114,3 +114,23 @@ def test_a_job_for_an_instance_that_cannot_take_it_is_refused() -> None:
         choose(mixed, "a", None, ABSENT_S, "inst1")
     with pytest.raises(NoInstance, match="No live instance"):
         choose(registry(), "a", None, ABSENT_S, "inst1")
+
+
+@pytest.mark.parametrize("count", [2, 5, 16])
+def test_an_instance_that_is_closed_moves_its_own_agents_and_nobody_else(count: int) -> None:
+    agents = [f"agent-{number}" for number in range(3_000)]
+    opened = registry(*(entry(f"inst{number}") for number in range(count)))
+    closed = registry(replace(opened.entries[0], closed="absent"), *opened.entries[1:])
+    before = {agent: choose(opened, agent, None, ABSENT_S) for agent in agents}
+    after = {agent: choose(closed, agent, None, ABSENT_S) for agent in agents}
+    moved = {agent for agent in agents if before[agent] != after[agent]}
+    assert moved == {agent for agent in agents if before[agent] == "inst0"}
+    assert len(moved) / len(agents) <= 1.2 / count
+
+
+def test_a_drained_instance_refuses_a_job_for_it_alone_and_a_joining_one_takes_it() -> None:
+    drained = registry(entry("inst0", closed="drained", quiet="drained"), entry("inst1"))
+    with pytest.raises(NoInstance, match="inst0 is drained: `apexq resume inst0`"):
+        choose(drained, "a", None, ABSENT_S, "inst0")
+    joining = registry(entry("inst0", closed="joining"), entry("inst1"))
+    assert choose(joining, "a", None, ABSENT_S, "inst0") == "inst0"
