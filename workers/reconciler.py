@@ -43,7 +43,7 @@ class Reconciler:
         self._books = Books(ledger, settings)
         # Several ticks fit into a lease, however short: silence for a third of one is an outage.
         self._tick_s = min(TICK_S, settings.lease_s / 10)
-        self._damaged: set[str] = set()  # jobs that cannot be read: said once
+        self._damaged: set[str] = set()  # jobs and instances that cannot be read: said once
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="reconciler", daemon=True)
 
@@ -83,7 +83,7 @@ class Reconciler:
         # After an outage of Redis every lease is given the time to be renewed.
         leases_count = duty.now_ms - duty.since_ms >= lease_ms
         for instance, model in duty.models.items():
-            over = self._ledger.run(recovery.mend(instance, patience_ms=PATIENCE_MS))
+            over = self._mend(instance)
             for job_id in over if leases_count else ():
                 self._each(job_id, partial(self._recover, model))
         for job_id, instance in duty.rested.items():
@@ -94,6 +94,16 @@ class Reconciler:
         if moved:
             log.warning("%d waiting jobs moved, as instances came or went", moved)
         return True
+
+    def _mend(self, instance: str) -> list[str]:
+        """Repairs an instance's wake-ups; returns the jobs there whose lease is over."""
+        try:
+            return self._ledger.run(recovery.mend(instance, patience_ms=PATIENCE_MS))
+        except CorruptEntry as error:  # it does not keep the others waiting
+            if instance not in self._damaged:
+                log.error("%s: %s", instance, error)
+                self._damaged.add(instance)
+            return []
 
     def _each(self, job_id: str, repair: Callable[[JobFacts], None]) -> None:
         """Repairs one job; one that is damaged does not keep the others waiting."""

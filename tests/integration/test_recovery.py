@@ -281,6 +281,27 @@ def test_a_lease_of_a_job_that_is_gone_is_forgotten(
     assert ledger.redis.zcard(keys.running("inst0")) == 0
 
 
+def test_what_is_damaged_does_not_keep_other_jobs_from_being_brought_back(
+    client: LLMClient, ledger: Ledger, settings: Settings
+) -> None:
+    # Given a damaged instance, a damaged job, and another one, both without a worker
+    register(ledger, "damaged")
+    register(ledger)
+    damaged, job = [client.submit("hello", agent_id="a", instance="inst0") for _ in range(2)]
+    for one in (damaged, job):
+        claimed(ledger, one, lease_ms=60_000)
+        lease_is_over(ledger, one)
+    ledger.redis.hset(keys.job(damaged.id), "made", "x")
+    ledger.redis.set(keys.running("damaged"), "junk")
+    reconciled_for(ledger, 60_000)
+
+    # When
+    tick(ledger, settings)
+
+    # Then
+    assert job.status().state is State.QUEUED
+
+
 def test_a_cancelled_job_whose_worker_is_gone_ends_cancelled(
     client: LLMClient, ledger: Ledger, settings: Settings
 ) -> None:
