@@ -51,6 +51,12 @@ class Operations:
     def __init__(self, settings: Settings, tenant: str) -> None:
         self.settings, self.tenant = settings, tenant
         self._routes = Routes(settings)
+        limits = {name: getattr(settings, name) for name in TIME_LIMITS}
+        self._defaults: dict[str, Any] = {
+            "tenant": tenant,
+            "max_tokens": settings.max_tokens,
+            **{name: limit_s for name, limit_s in limits.items() if limit_s is not None},
+        }
 
     def order(
         self, prompt: str | None = None, *, idempotency_key: str | None = None, **fields: Any
@@ -62,10 +68,7 @@ class Operations:
         """
         if prompt is not None:
             fields["prompt"] = prompt
-        fields.setdefault("tenant", self.tenant)
-        fields.setdefault("max_tokens", self.settings.max_tokens)
-        for name in TIME_LIMITS:
-            fields.setdefault(name, getattr(self.settings, name))
+        fields = {**self._defaults, **fields}
         for name in NOT_YET:
             if fields.get(name):
                 raise InvalidRequest(f"{name} is not available in this version; leave it out.")
