@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ledger import rehoming
-from ledger.errors import NoInstance, UnknownModel
+from ledger.errors import CorruptEntry, NoInstance, UnknownModel
 from ledger.rehoming import Page, WaitingJob
 from ledger.steps import Steps
 from routing.registry import Entry, Registry, read_registry
@@ -44,10 +45,11 @@ def rehome(absent_s: float, *, absence_counts: bool = True) -> Steps[int]:
     registry: Registry = yield read_registry()
     moved = 0
     for entry in registry.entries:
-        if _comes(entry, absent_s):
-            moved += yield from settle(entry.name, absent_s)
-        elif _goes(entry, absent_s, absence_counts):
-            moved += yield from leave(entry.name, absent_s)
+        with suppress(CorruptEntry):  # one that is damaged does not keep the others waiting
+            if _comes(entry, absent_s):
+                moved += yield from settle(entry.name, absent_s)
+            elif _goes(entry, absent_s, absence_counts):
+                moved += yield from leave(entry.name, absent_s)
     return moved
 
 

@@ -12,6 +12,6 @@
 local function change_routes(routes, instances, entries)
   local count = redis.call('INCR', routes)
   for _, name in ipairs(redis.call('HKEYS', instances)) do
-    redis.call('HSET', entries .. name, 'routes', count)
+    redis.pcall('HSET', entries .. name, 'routes', count)  -- one may be damaged
   end
 end

@@ -6,13 +6,17 @@
 -- Returns {flat name and descriptor JSON, flat name and ms, now, routes,
 --      {name, closed or '', quiet or '', state or '', run_ms, jobs that wait, jobs that run}...}
 --!include _clock
+local function count(key)
+  local found = redis.pcall('ZCARD', key)
+  return type(found) == 'number' and found or 0  -- damaged; the other instances still serve
+end
+
 local rows = {}
 for i, name in ipairs(redis.call('HKEYS', KEYS[1])) do
   local e = redis.pcall('HMGET', KEYS[4] .. name, 'closed', 'quiet', 'state', 'run_ms')
-  local waiting = redis.call('ZCARD', KEYS[5] .. name) + redis.call('ZCARD', KEYS[6] .. name)
-    + redis.call('ZCARD', KEYS[8] .. name)
+  local waiting = count(KEYS[5] .. name) + count(KEYS[6] .. name) + count(KEYS[8] .. name)
   rows[i] = { name, e[1] or '', e[2] or '', e[3] or '', tonumber(e[4] or 0), waiting,
-    redis.call('ZCARD', KEYS[7] .. name) }
+    count(KEYS[7] .. name) }
 end
 return { redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'),
   now_ms(), redis.call('GET', KEYS[3]) or '0', rows }

@@ -22,7 +22,8 @@ end
 local function anybody_waits()
   for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
     for prefix = 6, 8 do
-      if redis.call('ZCARD', KEYS[prefix] .. name) > 0 then return true end
+      local count = redis.pcall('ZCARD', KEYS[prefix] .. name)
+      if type(count) == 'number' and count > 0 then return true end
     end
   end
   return false

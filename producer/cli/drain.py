@@ -17,8 +17,8 @@ from producer.client import LLMClient
 def command(instance: str, as_json: bool) -> None:
     """Take an instance out of service; what waits goes elsewhere.
 
-    It stays so until `apexq resume`. What runs is finished. What waits goes to other instances with its model; jobs for this
-    instance alone, or whose model no other living one has, wait on.
+    It stays so until `apexq resume`. What runs is finished. What waits goes to other instances
+    with its model; jobs for this instance alone, or whose model no other living one has, wait on.
     """
     with LLMClient(local_settings()) as client:
         shift = client.drain(instance)

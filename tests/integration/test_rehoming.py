@@ -226,6 +226,19 @@ def test_a_job_of_a_model_that_no_other_instance_has_waits(
         client.submit("hi", agent_id="a", model="big")
 
 
+def test_a_damaged_instance_does_not_keep_the_others_from_being_moved(
+    ledger: Ledger, client: LLMClient
+) -> None:
+    come(ledger, *THREE)
+    (agent,) = agents_of("inst1", 1)
+    job = client.submit("hi", agent_id=agent)
+    ledger.redis.set(keys.waiting("inst0"), "no sorted set")
+    go(ledger, "inst0")
+    go(ledger, "inst1")
+    assert drive(ledger, rehome(ABSENT_S)) == 1
+    assert instance_of(ledger, job.id) == "inst2"
+
+
 @pytest.mark.timeout(180)
 def test_200_jobs_of_an_instance_that_is_killed_and_later_revived(
     redis_url: str, start_workers: StartWorkers, ledger: Ledger
