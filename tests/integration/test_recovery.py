@@ -286,13 +286,16 @@ def test_what_is_damaged_does_not_keep_other_jobs_from_being_brought_back(
 ) -> None:
     # Given a damaged instance, a damaged job, and another one, both without a worker
     register(ledger, "damaged")
+    for _ in range(3):
+        client.submit("hello", agent_id="a", instance="damaged")
+    ledger.redis.delete(f"damaged{keys.PRIORITY_SEPARATOR}6")
+    ledger.redis.set(keys.fair("damaged"), "junk")
     register(ledger)
     damaged, job = [client.submit("hello", agent_id="a", instance="inst0") for _ in range(2)]
     for one in (damaged, job):
         claimed(ledger, one, lease_ms=60_000)
         lease_is_over(ledger, one)
     ledger.redis.hset(keys.job(damaged.id), "made", "x")
-    ledger.redis.set(keys.running("damaged"), "junk")
     reconciled_for(ledger, 60_000)
 
     # When
