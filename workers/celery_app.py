@@ -30,11 +30,8 @@ class ApexCelery(Celery):
 
 def create_app(settings: Settings) -> ApexCelery:
     """The app: one task, at most one message per slot in a worker, results read from the ledger."""
-    app = ApexCelery(
-        "workers",
-        broker=settings.redis_url,
-        backend=f"workers.result_backend:LedgerBackend+{settings.redis_url}",
-    )
+    url = _certain(settings.redis_url)
+    app = ApexCelery("workers", broker=url, backend=f"workers.result_backend:LedgerBackend+{url}")
     app.context = WorkerContext(settings)
     app.conf.update(
         imports=["workers"],
@@ -70,3 +67,10 @@ def create_app(settings: Settings) -> ApexCelery:
     replace_commands()
     connect_signals(app)
     return app
+
+
+def _certain(url: str) -> str:
+    """A URL with TLS says what is asked of the server's certificate; Celery wants it said."""
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"

@@ -262,10 +262,15 @@ def test_doctor_finds_a_running_stack_well(stack: LocalStack) -> None:
         ["ok", "extras"],
         ["ok", "settings"],
         ["ok", "redis"],
-        ["ok", "version"],
-        ["ok", "eviction"],
-        ["warn", "persistence"],  # this stack has no memory
         ["ok", "clock"],
+        ["ok", "version"],
+        ["ok", "permissions"],
+        ["ok", "role"],
+        ["ok", "eviction"],
+        ["ok", "room"],
+        ["warn", "persistence"],  # this stack has no memory
+        ["ok", "connections"],
+        ["ok", "latency"],
         ["ok", "instances"],
         ["ok", "memory"],
     ]
