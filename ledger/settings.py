@@ -150,6 +150,12 @@ class Settings(BaseModel):
         about="How fast instances read a prompt, tokens per second; for `bounded`.", gt=0)
     max_attempts: int = setting(3, "APEX_MAX_ATTEMPTS",
         about="Attempts after which a job is given up as dead.", ge=1, le=1000)
+    preemption: bool = setting(True, "APEX_PREEMPTION",
+        about="0: a running job never makes way for a better one.")
+    max_yields: int = setting(100, "APEX_MAX_YIELDS",
+        about="How often one job makes way, at most.", ge=0, le=1000)
+    yield_not_last_tokens: int = setting(8, "APEX_YIELD_NOT_LAST_TOKENS",
+        about="A job with no more tokens left than this makes way no more.", ge=0, le=1_000_000)
     max_waiting: int = setting(1_000_000, "APEX_MAX_WAITING",
         about="Jobs that may wait for one instance.", ge=1)
     retention_s: Seconds = setting(DAY_S, "APEX_RETENTION_S",

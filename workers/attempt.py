@@ -96,6 +96,7 @@ class Attempt:
         self._sender: Sender | None = None
         self._prompt_tokens = claim.prompt_tokens
         self._before = Answer()  # what earlier attempts sent
+        self._yields = 0  # how often the job has made way
         self._stop = threading.Event()  # the answer is not wanted any more
         self._heeded: jobs.Control = "go"  # what was heard without a chunk
         self._cached_tokens = 0
@@ -175,11 +176,8 @@ class Attempt:
             self._claim,
             place.spec,
             prompt_tokens=self._prompt_tokens,
-            yields_to_bands_below=(
-                self._request.priority.yields_to_bands_below
-                if place.backend.abilities.continues
-                else 0
-            ),
+            yields_to_bands_below=self._yields_to_bands_below(),
+            yields_until=run.max_tokens - place.settings.yield_not_last_tokens,
             on_stop=run.stop.set,
             clock=place.clock,
             episode=self._episode_terms(),
@@ -202,6 +200,15 @@ class Attempt:
         if control in ("yield", "leave", "deadline") and complete and sender.delivered_all:
             return "go"  # the word came with the last chunk
         return control
+
+    def _yields_to_bands_below(self) -> int:
+        """The first band that this attempt does not make way for."""
+        settings = self._place.settings
+        if self._yields >= settings.max_yields or not settings.preemption:
+            return 0
+        if not self._place.backend.abilities.continues:
+            return 0
+        return self._request.priority.yields_to_bands_below
 
     def _episode_terms(self) -> EpisodeTerms | None:
         request, settings = self._request, self._place.settings
@@ -238,9 +245,9 @@ class Attempt:
 
     def _read_what_was_made(self) -> None:
         """What earlier attempts sent: to go on from, or to be kept if this one is refused."""
-        self._before = until_back(
-            lambda: stream.answer_of(stream.replay(self._place.ledger, self._claim.job_id))
-        )
+        events = until_back(lambda: list(stream.replay(self._place.ledger, self._claim.job_id)))
+        self._before = stream.answer_of(events)
+        self._yields = sum(event.reason == "yield" for event in events)
 
     def _refuse_what_is_too_late(self) -> None:
         claim = self._claim

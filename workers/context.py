@@ -19,9 +19,9 @@ class WorkerContext:
     settings: Settings
     spec: InstanceSpec | None = None
     owner: str = ""
-    births: Births = field(default_factory=Births, repr=False)
     _ledger: Ledger | None = field(default=None, repr=False)
     _runner: Runner | None = field(default=None, repr=False)
+    births: Births = field(default_factory=Births, repr=False)
 
     @property
     def instance(self) -> InstanceSpec:

@@ -27,7 +27,7 @@ class Sender:
 
     ``control`` is the ledger's latest word; anything but ``go`` means that the answer is not wanted
     any more, and ``on_stop`` was called. ``text``, ``tokens`` and ``logprobs`` are what the ledger
-    has accepted.
+    has accepted. After ``yields_until`` tokens the attempt makes way for nothing any more.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Sender:
         *,
         prompt_tokens: int,
         yields_to_bands_below: int,
+        yields_until: int,
         on_stop: Callable[[], None],
         clock: Clock,
         episode: EpisodeTerms | None = None,
@@ -49,7 +50,8 @@ class Sender:
         self.first_at: float | None = None
         self._ledger, self._claim, self._spec, self._clock = ledger, claim, spec, clock
         self._prompt_tokens = prompt_tokens
-        self._yields, self._episode = yields_to_bands_below, episode
+        self._yields, self._yields_until = yields_to_bands_below, yields_until
+        self._episode = episode
         self._on_stop = on_stop
         self._accepted: list[str] = []
         self._given = self._sent = 0  # pieces
@@ -145,6 +147,7 @@ class Sender:
     def _send(self, event: Event, tokens: int) -> Control:
         """Sends one chunk until Redis has answered; the same number again is not doubled."""
         self._chunk += 1
+        sent = self.tokens + tokens
         call = jobs.emit(
             self._claim.job_id,
             instance=self._spec.name,
@@ -154,7 +157,7 @@ class Sender:
             prompt_tokens=self._prompt_tokens,
             event=event,
             slots=self._spec.slots,
-            yields_to_bands_below=self._yields,
+            yields_to_bands_below=self._yields if sent < self._yields_until else 0,
             episode=self._episode,
         )
         return persist(self._ledger, call)

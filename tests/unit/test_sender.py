@@ -103,6 +103,7 @@ class Bench:
             SPEC,
             prompt_tokens=11,
             yields_to_bands_below=2,
+            yields_until=4,
             on_stop=self.stopped.set,
             clock=self.clock,
         )
