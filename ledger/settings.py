@@ -107,9 +107,9 @@ class Settings(BaseModel):
         about="Memory of its own that the process of an instance may have, MB; Linux only.", ge=256)
 
     temperature: float = setting(0.7, "LLM_TEMPERATURE",
-        about="Sampling temperature of requests that give none.", ge=0, le=10)
+        about="Sampling temperature of requests that give none, on real models.", ge=0, le=10)
     top_p: float = setting(0.9, "LLM_TOP_P",
-        about="Nucleus sampling of requests that give none.", gt=0, le=1)
+        about="Nucleus sampling of requests that give none, on real models.", gt=0, le=1)
     max_tokens: int = setting(512, "LLM_MAX_TOKENS",
         about="Completion tokens of requests that give none.", ge=1, le=1_000_000)
     max_prompt_bytes: int = setting(4_194_304, "APEX_MAX_PROMPT_BYTES",
@@ -152,6 +152,9 @@ class Settings(BaseModel):
         about="Attempts after which a job is given up as dead.", ge=1, le=1000)
     preemption: bool = setting(True, "APEX_PREEMPTION",
         about="0: a running job never makes way for a better one.")
+    ageing_s: float = setting(900.0, "APEX_AGEING_S",
+        about="A job that has waited this long counts as one priority higher, never as URGENT; "
+        "0: jobs do not age.", ge=0, le=365 * DAY_S)
     max_yields: int = setting(100, "APEX_MAX_YIELDS",
         about="How often one job makes way, at most.", ge=0, le=1000)
     yield_not_last_tokens: int = setting(8, "APEX_YIELD_NOT_LAST_TOKENS",
