@@ -11,7 +11,7 @@ CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: venv llama demo test check format bench memory lock clean
+.PHONY: venv llama demo test torture check format bench memory lock clean
 
 venv: $(READY)
 
@@ -38,6 +38,13 @@ demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 # Tests wait more than they compute: two at once, each file in one process.
 test: $(LLAMA)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Kills, stops and starves a whole stack under load and looks for what was lost or doubled, such as
+# make torture JOBS=20000 FAULTS=550 SECONDS=1500 LEASE=15 SEED=1; docs/reliability.md says more.
+torture: $(LLAMA)
+	@$(BIN)/python -m tests.torture $(if $(JOBS),--jobs $(JOBS)) $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(LEASE),--lease $(LEASE)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -70,6 +70,7 @@ def mend(instance: str, *, patience_ms: int) -> Call[list[str]]:
             keys.queue(instance),
             keys.held_back(instance),
             keys.job(""),
+            keys.leaving(instance),
         ],
         [patience_ms, AT_ONCE],
         list,

@@ -3,15 +3,27 @@
 --
 -- KEYS 1 job  2 request  3 stream  4 result  5 waiting  6 woken  7 prefix of usage  8 tenants
 --      9 instances  10 delayed  11 expiring  12.. budget levels
--- ARGV 1 id  2 instance the keys belong to  3 record JSON  4 event JSON  5 Celery's channel
---      6 Celery's meta  7 ttl ms  8 ms that usage is kept
--- Returns 'cancelled' | 'stopping' | 'moved' (read the job's instance again) | 'gone'
+-- ARGV 1 id  2 instance the keys belong to  3 record JSON, with what it made but without its text
+--      4 event JSON  5 Celery's channel  6 Celery's meta  7 ttl ms  8 ms that usage is kept
+-- Returns 'cancelled' | 'stopping' | 'moved' (read the job again) | 'gone'
 --      | the terminal state that it had
 --!include _clock
 --!include _events
 --!include _levels
 --!include _usage
 --!include _close
+
+-- What the job made before it was given back.
+local function text_of(stream)
+  local parts = {}
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do
+    local event = cjson.decode(entry[2][2])
+    if event.kind == 'reset' then parts = {} end
+    parts[#parts + 1] = event.text
+  end
+  return table.concat(parts)
+end
+
 local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'made', 'prompt', 'held', 'seq', 'tenant',
   'agent')
 if not h[1] then return 'gone' end
@@ -21,7 +33,15 @@ if h[1] == 'running' then
   return 'stopping'
 end
 if h[1] ~= 'queued' then return h[1] end
-local prompt, made, usage = tonumber(h[4] or 0), tonumber(h[3]), nil
+local prompt, made, usage, record = tonumber(h[4] or 0), tonumber(h[3]), nil, ARGV[3]
+if tonumber(h[6] or 0) > 0 then  -- it ran, and perhaps once more since the caller looked
+  if tonumber(record:match('"completion_tokens":(%d+)')) ~= made then return 'moved' end
+  local sound, text = pcall(text_of, KEYS[3])
+  if sound then
+    local before, after = record:match('^(.-"text":)""(.*)$')
+    record = before .. cjson.encode(text) .. after
+  end
+end
 if prompt + made > 0 then
   -- It was given back; what it made until then was made by its instance's model.
   local described, descriptor = pcall(cjson.decode, redis.call('HGET', KEYS[9], ARGV[2]) or '')
@@ -34,6 +54,6 @@ redis.call('ZREM', KEYS[10], ARGV[1])
 redis.call('ZREM', KEYS[11], ARGV[1])
 close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 12), {
   held = h[5], seq = h[6], tenant = h[7], agent = h[8],
-  state = 'cancelled', record = ARGV[3], body = ARGV[4], meta_channel = ARGV[5], meta = ARGV[6],
+  state = 'cancelled', record = record, body = ARGV[4], meta_channel = ARGV[5], meta = ARGV[6],
   ttl_ms = ARGV[7], prompt = prompt, made = made, usage = usage, now = now_ms() })
 return 'cancelled'

@@ -346,6 +346,8 @@ def test_what_a_job_made_before_it_made_way_is_noted_when_it_is_cancelled(
     (row,) = client.usage()
     assert (row.agent, row.model, row.prompt_tokens, row.completion_tokens) == ("a", "mock", 1, 5)
     assert row.jobs == 1
+    record = job.outcome()
+    assert (record.text, record.usage.completion_tokens) == ("x", 5)
 
 
 def test_usage_goes_after_its_time_and_so_do_tenants(redis_url: str, ledger: Ledger) -> None:

@@ -613,6 +613,7 @@ class Books(RuleBasedStateMachine):
             assert len(valid) <= 1, job
             if entry.result is not None:
                 record = entry.result.model_dump_json()
+                assert entry.result.text == job.text, job
                 job.record = job.record or record
                 assert record == job.record, job
 
@@ -862,7 +863,8 @@ class Books(RuleBasedStateMachine):
         return self.ledger.run(call)
 
     def _cancel(self, job: Job, name: str) -> str:
-        result = Result(job_id=job.id, state=State.CANCELLED, instance=name)
+        usage = Usage(prompt_tokens=job.prompt, completion_tokens=job.made)
+        result = Result(job_id=job.id, state=State.CANCELLED, instance=name, usage=usage)
         return self.ledger.run(jobs.cancel(result, levels=job.levels))
 
     # The model
