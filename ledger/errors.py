@@ -178,7 +178,10 @@ class RedisUnavailable(ApexError):
     """
 
     code = "redis_unavailable"
-    default = "Redis at {url} does not answer ({reason}); check REDIS_URL and that the server runs."
+    default = (
+        "Redis at {url} does not answer ({reason}); check REDIS_URL and that the server runs, "
+        "or start one with `apexq up`."
+    )
 
 
 class ResultTimeout(ApexError, TimeoutError):

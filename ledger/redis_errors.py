@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.exceptions import ResponseError
@@ -48,6 +49,9 @@ _CLASSES = {
 }
 
 
+_WHERE = re.compile(r"^Error -?\d+ connecting to [^ ]+\. ")
+
+
 def translate(url: str, error: Exception) -> CorruptEntry | RedisUnavailable:
     """Our error for one of redis-py's, of the server at ``url``."""
     text = str(error)
@@ -60,7 +64,8 @@ def translate(url: str, error: Exception) -> CorruptEntry | RedisUnavailable:
         return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
     if isinstance(error, ResponseError) and "script" in text:
         return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
-    return RedisUnavailable(url=shown, reason=text or type(error).__name__)
+    said = _WHERE.sub("", text).rstrip(".")  # the URL says where
+    return RedisUnavailable(url=shown, reason=said or type(error).__name__)
 
 
 def without_password(url: str) -> str:

@@ -142,4 +142,4 @@ def _as_table(found: list[DeadJob]) -> str:
         )
         for about in map(_to_dict, found)
     ]
-    return table(head, rows, right=(4, 5))
+    return table(head, rows, right=(4, 5), spare=(2, 3, 4, 1))

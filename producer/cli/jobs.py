@@ -25,6 +25,7 @@ GROUPS: dict[str, tuple[State, ...]] = {
     "ended": ENDED,
     "all": tuple(State),
 }
+STATES = [*GROUPS, *(state.value for state in (State.RUNNING, *ENDED))]
 
 
 @click.group("jobs")
@@ -38,10 +39,11 @@ def command() -> None:
 @command.command("list", short_help="List those that run or wait, or have ended.")
 @click.option(
     "--state",
-    type=click.Choice([*GROUPS, *(state.value for state in (State.RUNNING, *ENDED))]),
+    type=click.Choice(STATES),
+    metavar="STATE",
     default="live",
     show_default=True,
-    help="Which ones; live: those that run or wait.",
+    help=f"Which ones: {', '.join(STATES)}; live: those that run or wait.",
 )
 @click.option("--instance", help="Only of this instance.")
 @click.option("--tenant", help="Only of this tenant.")
@@ -63,7 +65,7 @@ def list_command(
         jobs = [_to_dict(facts) for facts in found.jobs]
         say_json({"jobs": jobs, "complete": found.complete})
     else:
-        say(_as_table(found))
+        say(_as_table(found, live=state == "live"))
 
 
 @command.command("show", short_help="Show one: whose it is, where it stands, its cost.")
@@ -130,9 +132,13 @@ def _to_dict(facts: JobFacts) -> dict[str, Any]:
     }
 
 
-def _as_table(found: Listing) -> str:
+def _as_table(found: Listing, *, live: bool) -> str:
     if not found.jobs:
-        return "No such jobs." if found.complete else "None among those that were looked at."
+        if not found.complete:
+            return "None among those that were looked at."
+        return (
+            "No such jobs; --state ended lists those that have ended." if live else "No such jobs."
+        )
     head = ("JOB", "STATE", "PRIORITY", "INSTANCE", "TENANT", "AGENT", "MADE", "SUBMITTED")
     rows = [
         (
@@ -148,7 +154,7 @@ def _as_table(found: Listing) -> str:
         for facts in found.jobs
     ]
     more = "" if found.complete else "\n… and more; --limit and the filters say which."
-    return table(head, rows, right=(6, 7)) + more
+    return table(head, rows, right=(6, 7), spare=(4, 2, 6, 3)) + more
 
 
 def _priority_of(facts: JobFacts) -> str:

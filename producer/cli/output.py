@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -45,23 +46,42 @@ def printable(text: str) -> str:
     return text.translate(dict.fromkeys(controls, "\N{REPLACEMENT CHARACTER}"))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    spare: Sequence[int] = (),
+    room: int | None = None,
+) -> str:
     """Aligned columns.
 
     Args:
         head: their names.
         rows: their cells.
         right: numbers of the columns that are aligned to the right.
+        spare: numbers of those that are left out, one by one, while all do not fit.
+        room: characters in a line; None: as the terminal has them, without one any number.
     """
     lines = [head, *rows]
     widths = [max(len(line[number]) for line in lines) for number in range(len(head))]
+    room = _room() if room is None else room
+    shown = list(range(len(head)))
+    for number in spare:
+        if sum(widths[each] + len(GAP) for each in shown) - len(GAP) > room:
+            shown.remove(number)
     return "\n".join(
         GAP.join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+            line[number].rjust(widths[number])
+            if number in right
+            else line[number].ljust(widths[number])
+            for number in shown
         ).rstrip()
         for line in lines
     )
+
+
+def _room() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 def ago(seconds: float) -> str:

@@ -55,7 +55,7 @@ def _show_instances(tenant: str, as_json: bool) -> None:
     say()
     say(_instance_table(instances) if instances else _nobody())
     say()
-    limit = "no limit" if account.limit is None else f"{account.limit:,}"
+    limit = "no limit" if account.limit is None else f"limit {account.limit:,}"
     say(f"Tokens of tenant {tenant}: {account.used:,} used, {account.held:,} held, {limit}")
     for window in account.windows:
         full = window.used + account.held >= window.limit

@@ -148,6 +148,13 @@ def test_what_a_model_says_cannot_drive_the_terminal() -> None:
     assert printable("a\tb\nc\x1b]52;c;\x07\x9b") == "a\tb\nc\ufffd]52;c;\ufffd\ufffd"
 
 
+def test_a_table_leaves_out_what_it_can_spare_where_the_terminal_is_narrow() -> None:
+    head, rows = ("JOB", "TENANT", "STATE"), [("1", "acme", "queued")]
+    assert table(head, rows, spare=(1, 2), room=19) == "JOB  TENANT  STATE\n1    acme    queued"
+    assert table(head, rows, spare=(1, 2), room=18) == "JOB  STATE\n1    queued"
+    assert table(head, rows, spare=(1, 2), room=5) == "JOB\n1"
+
+
 def test_a_table_is_aligned() -> None:
     rows = [("inst0", "1"), ("inst10", "20")]
     assert table(("NAME", "N"), rows, right=(1,)).split("\n") == [
