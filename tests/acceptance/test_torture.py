@@ -14,9 +14,9 @@ MOST_S = 280
 
 @pytest.mark.timeout(MOST_S + 20)
 def test_nothing_is_lost_doubled_or_overspent_while_everything_is_killed() -> None:
+    size = ("--jobs", "900", "--faults", "60", "--seconds", "100", "--seed", "1")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.torture"]
-        + ["--jobs", "900", "--faults", "60", "--seconds", "100", "--seed", "1"],
+        [sys.executable, "-m", "tests.torture", *size],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -35,6 +35,11 @@ class Fault:
     next_attempt: bool | None = None
     loses_wakeups: bool = False
 
+    @property
+    def disturbs(self) -> bool:
+        """Whether the jobs that run may notice it."""
+        return self.next_attempt is not None or self.loses_wakeups
+
 
 def kill_child(scene: Scene, name: str, jobs: list[Running]) -> None:
     """SIGKILL for the process that has the job."""

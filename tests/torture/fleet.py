@@ -49,7 +49,11 @@ class Member:
     def children(self) -> list[int]:
         """The pids of the processes that have the model."""
         with suppress(psutil.NoSuchProcess):
-            return [child.pid for child in psutil.Process(self.pid).children()]
+            return [
+                child.pid
+                for child in psutil.Process(self.pid).children()
+                if child.status() != psutil.STATUS_ZOMBIE
+            ]
         return []
 
     def signal(self, number: signal.Signals) -> None:

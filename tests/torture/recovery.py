@@ -1,7 +1,8 @@
 """How long a job took from a fault until the ledger had it back, and until it went on.
 
 The next attempt may have to wait for better jobs: so both are told. Of a job that is hit again
-before it went on, only the last fault counts.
+before it went on, only the last fault counts. Where two faults met, such as a kill while Redis was
+away, the times say nothing of either: these jobs are counted apart.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ log = logging.getLogger("torture")
 
 MOST_S = 120.0
 PAUSE_S = 0.05
+AFTERMATH_S = 5.0  # until a worker or Redis that was started again is as before
 PROGRESS = ("chunk", "reset", "end")
 
 
@@ -46,6 +48,16 @@ class Hit:
     job: Running
     next_attempt: bool
     at: float
+    blow: Blow
+
+
+@dataclass(slots=True)
+class Blow:
+    """A fault that disturbs an instance, or all (``redis``), from ``begun`` to ``over``."""
+
+    where: str
+    begun: float
+    over: float = float("inf")
 
 
 class Recoveries:
@@ -56,6 +68,8 @@ class Recoveries:
         self._threads: list[threading.Thread] = []
         self._pause = threading.Event()  # never set: for pauses
         self._latest: dict[str, object] = {}  # by job: its latest fault
+        self._blows: list[Blow] = []
+        self.crossed_s: list[float] = []
         self.back_s: dict[str, list[float]] = defaultdict(list)
         self.took_s: dict[str, list[float]] = defaultdict(list)
         self.unseen: list[str] = []
@@ -75,9 +89,15 @@ class Recoveries:
                 found.append(Running(job_id, instance, *map(int, fields[1:5])))
         return found
 
-    def watch(self, kind: str, job: Running, *, next_attempt: bool) -> None:
+    def blow(self, where: str) -> Blow:
+        """A fault begins."""
+        blow = Blow(where, time.monotonic())
+        self._blows.append(blow)
+        return blow
+
+    def watch(self, kind: str, job: Running, blow: Blow, *, next_attempt: bool) -> None:
         """From now on counts until the job's next event; ``next_attempt``: of another attempt."""
-        hit = Hit(kind, job, next_attempt, time.monotonic())
+        hit = Hit(kind, job, next_attempt, time.monotonic(), blow)
         self._latest[job.job_id] = hit
         thread = threading.Thread(target=self._follow, args=(hit,), daemon=True)
         self._threads.append(thread)
@@ -104,10 +124,19 @@ class Recoveries:
     def _note(self, hit: Hit, event: Event) -> bool:
         """True once the job has gone on."""
         took_s = time.monotonic() - hit.at
-        if event.kind == "requeued" and event.attempt == hit.job.fence:
+        crossed = self._crossed(hit)
+        if event.kind == "requeued" and event.attempt == hit.job.fence and not crossed:
             self.back_s[hit.kind].append(took_s)
         if event.kind not in PROGRESS or (hit.next_attempt and event.attempt <= hit.job.fence):
             return False
-        self.took_s[hit.kind].append(took_s)
+        (self.crossed_s if crossed else self.took_s[hit.kind]).append(took_s)
         log.info("%s: %s went on after %.3f s", hit.kind, hit.job, took_s)
         return True
+
+    def _crossed(self, hit: Hit) -> bool:
+        """Whether another fault was felt where the job is, since it was hit."""
+        return any(
+            blow.where in (hit.job.instance, "redis") and blow.over + AFTERMATH_S > hit.at
+            for blow in self._blows
+            if blow is not hit.blow
+        )

@@ -26,6 +26,11 @@ def report(plan: Plan, outcome: Outcome) -> Iterator[str]:
     for kind in sorted({*outcome.faults, *outcome.took_s, *outcome.back_s}):
         took = [_times(seconds.get(kind, [])) for seconds in (outcome.back_s, outcome.took_s)]
         yield f"  {kind:<18}{outcome.faults.get(kind, ''):>6}{took[0]:>30}{took[1]:>30}".rstrip()
+    if outcome.crossed_s:
+        yield (
+            f"  and {len(outcome.crossed_s)} jobs that two faults hit at once went on after "
+            f"{max(outcome.crossed_s):.2f} s at most"
+        )
     for name, complaints in outcome.wrong.items():
         yield f"{'FAILED' if complaints else 'ok':<7}{name}"
         yield from (f"       {said}" for said in complaints[:MOST_SAID])

@@ -49,6 +49,7 @@ class Outcome:
     faults: Counter[str] = field(default_factory=Counter)
     back_s: dict[str, list[float]] = field(default_factory=dict)
     took_s: dict[str, list[float]] = field(default_factory=dict)
+    crossed_s: list[float] = field(default_factory=list)
     wrong: dict[str, list[str]] = field(default_factory=dict)
 
     def check(self, name: str, complaints: Iterable[str]) -> None:
@@ -88,6 +89,7 @@ def run(plan: Plan, server: Server) -> Outcome:
     outcome.seconds = time.monotonic() - begun
     outcome.faults = tormentor.done
     outcome.back_s, outcome.took_s = recoveries.back_s, recoveries.took_s
+    outcome.crossed_s = recoveries.crossed_s
     outcome.looks, outcome.levels = sampler.samples.looks, sampler.samples.levels
     outcome.check("used + held <= limit", sampler.samples.wrong)
     outcome.check("the harness itself", [*producers.failed, *tormentor.wrong, *recoveries.unseen])

@@ -69,14 +69,19 @@ class Tormentor:
                 return False
             if fault.loses_wakeups:
                 scene.overtaken |= scene.woken(hit)
-            if fault.next_attempt is not None:
+            blow = scene.recoveries.blow(name) if fault.disturbs else None
+            if blow and fault.next_attempt is not None:
                 for job in jobs:
                     # After its second failure a job waits on purpose.
                     again = fault.do is kill_child and job.failures > 0
                     label = f"{kind}, again" if again else kind
-                    scene.recoveries.watch(label, job, next_attempt=fault.next_attempt)
+                    scene.recoveries.watch(label, job, blow, next_attempt=fault.next_attempt)
             log.info("%s: %s with %s", kind, name, jobs)
-            fault.do(scene, name, jobs)
+            try:
+                fault.do(scene, name, jobs)
+            finally:
+                if blow:
+                    blow.over = time.monotonic()
             log.info("%s: %s is over", kind, name)
             if fault.loses_wakeups:
                 scene.overtaken |= scene.woken(hit)
