@@ -84,6 +84,11 @@ def _room() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
+def counted(number: int, what: str) -> str:
+    """``1 instance``, ``5 instances``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def ago(seconds: float) -> str:
     """A time that has passed, in the largest unit that fits."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):

@@ -9,7 +9,7 @@ import click
 
 from ledger.settings import Settings, load_settings
 from producer.cli.options import json_option
-from producer.cli.output import complain, say, say_aside, say_json
+from producer.cli.output import complain, counted, say, say_aside, say_json
 from producer.cli.watch import Watch
 from producer.fit import fits_of
 from producer.local import LocalStack, detached
@@ -84,7 +84,9 @@ def _announce(settings: Settings, url: str, as_json: bool, how_to_stop: str) -> 
     if as_json:
         say_json({"redis_url": url, "instances": [one.name for one in settings.instances]})
         return
-    say(f"{len(settings.instances)} instances are ready. {how_to_stop} To use them from elsewhere:")
+    count = len(settings.instances)
+    are = "is" if count == 1 else "are"
+    say(f"{counted(count, 'instance')} {are} ready. {how_to_stop} To use them from elsewhere:")
     say(f"export REDIS_URL={url}")
 
 

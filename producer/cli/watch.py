@@ -11,7 +11,7 @@ from ledger.errors import RedisUnavailable
 from ledger.overview import InstanceFacts, read_entries
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
-from producer.cli.output import say
+from producer.cli.output import counted, say
 
 LOOK_S = 0.2
 
@@ -70,7 +70,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         if not self._quiet:
-            say(f"Starting {len(self._specs)} instances …")
+            say(f"Starting {counted(len(self._specs), 'instance')} …")
             self._thread.start()
         return self
 
