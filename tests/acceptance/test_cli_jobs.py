@@ -107,7 +107,10 @@ def test_list_finds_ended_jobs_the_latest_first(stack: LocalStack, client: LLMCl
 
 def test_list_says_when_there_are_none(stack: LocalStack) -> None:
     done = apexq("jobs", "list", "--tenant", "nobody", url=stack.redis_url)
-    assert (done.returncode, done.stdout) == (0, "No such jobs; --state ended lists those that have ended.\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "No such jobs; --state ended lists those that have ended.\n",
+    )
 
 
 def test_show_has_a_job_in_full_but_for_its_prompt(stack: LocalStack, client: LLMClient) -> None:
