@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -169,8 +170,9 @@ async def follow_async(
     outage = Outage()
     while not cursor.ended:
         try:
-            async for event in _follow_async(ledger, cursor, patience, outage):
-                yield event
+            async with aclosing(_follow_async(ledger, cursor, patience, outage)) as events:
+                async for event in events:
+                    yield event
         except RedisUnavailable as error:
             await asyncio.sleep(patience.slice_s(outage.pause_s(error)))
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -201,6 +201,25 @@ def test_a_reader_that_was_cut_off_for_being_slow_goes_on_where_it_was(
     assert first.text + rest == ended_once(running).text
 
 
+def test_a_reader_that_leaves_early_is_unsubscribed_at_once(
+    client: LLMClient, worker: Worker, admin: redis.Redis
+) -> None:
+    running = ask(client, SLOW)
+    channel = keys.stream(running.id)
+
+    def readers() -> int:
+        return int(admin.pubsub_numsub(channel)[0][1])
+
+    async def read_a_little() -> None:
+        async with AsyncLLMClient(client.settings) as other:
+            async with aclosing(other.job(running.id).stream()) as events:
+                await anext(events)
+                assert readers() == 1
+            await asyncio.to_thread(eventually, lambda: readers() == 0)
+
+    asyncio.run(read_a_little())
+
+
 # --- scripts that are gone
 
 
@@ -281,6 +300,17 @@ def test_jobs_go_on_to_their_ends_when_redis_is_full_and_new_ones_are_refused(
         for each in (running, first, second):
             ended_once(each)
     ended_once(ask(client, "hello"))
+
+
+def test_a_worker_starts_and_works_when_redis_is_full(
+    server: Server, client: LLMClient, admin: redis.Redis, tmp_path: Path
+) -> None:
+    with working(server.url, tmp_path, "inst0"):
+        pass
+    waiting = ask(client, "hello")
+
+    with full(admin, tmp_path), working(server.url, tmp_path, "inst0"):
+        ended_once(waiting)
 
 
 @contextmanager
