@@ -208,6 +208,11 @@ def _answer(url: str, call: Call[Any], reply: Any) -> Any:
 
 
 def _bad_url(url: str, error: ValueError) -> InvalidSetting:
+    if "sentinel" in url.partition("://")[0]:
+        return InvalidSetting(
+            f"REDIS_URL {without_password(url)!r} names Sentinels, which apexq does not ask yet; "
+            "name the primary, or an address that follows it."
+        )
     return InvalidSetting(
         f"REDIS_URL {without_password(url)!r} is not a Redis URL ({error}); "
         "it looks like redis://localhost:6379/0."

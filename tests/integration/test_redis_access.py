@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from ledger.errors import InvalidSetting
 from ledger.settings import load_settings
 from producer import AsyncLLMClient, LLMClient, RedisUnavailable
 from tests.support import servers
@@ -118,3 +119,10 @@ def self_signed(folder: Path) -> Path:
         capture_output=True,
     )
     return folder / "cert.pem"
+
+
+def test_sentinels_are_refused_with_what_to_do() -> None:
+    url = "redis+sentinel://:secret@one:26379,two:26379/main/0"
+    with pytest.raises(InvalidSetting, match=r"names Sentinels.*name the primary") as refused:
+        LLMClient(load_settings(env={}, redis_url=url))
+    assert "secret" not in str(refused.value)
