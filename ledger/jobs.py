@@ -33,7 +33,10 @@ USAGE_MS = 400 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job in a worker's hands. ``fence`` proves it; times are Redis' own, in ms, 0: none."""
+    """A job in a worker's hands. ``fence`` proves it; times are Redis' own, in ms, 0: none.
+
+    ``lifted``: it waited for so long that it counts as so many bands higher.
+    """
 
     job_id: str
     fence: int
@@ -46,6 +49,7 @@ class Claim:
     prompt_tokens: int
     failures: int
     episode_deadline_ms: int = 0
+    lifted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

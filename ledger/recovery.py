@@ -53,11 +53,12 @@ def reconcile(owner: str, *, term_ms: int, silence_ms: int) -> Call[Duty | None]
     )
 
 
-def mend(instance: str, *, patience_ms: int) -> Call[list[str]]:
+def mend(instance: str, *, patience_ms: int, ageing_ms: int = 0) -> Call[list[str]]:
     """Pushes the instance's lost wake-ups again, and tops up Celery's lists.
 
-    A wake-up is lost if it is nowhere ``patience_ms`` after it was pushed. Reads as the jobs that
-    run there and whose lease is over.
+    A wake-up is lost if it is nowhere ``patience_ms`` after it was pushed. A job that has waited
+    for ``ageing_ms`` counts as one band higher (0: never); one of a band is lifted at a time.
+    Reads as the jobs that run there and whose lease is over.
     """
     return Call(
         "mend",
@@ -72,7 +73,7 @@ def mend(instance: str, *, patience_ms: int) -> Call[list[str]]:
             keys.job(""),
             keys.leaving(instance),
         ],
-        [patience_ms, AT_ONCE],
+        [patience_ms, AT_ONCE, ageing_ms],
         list,
     )
 

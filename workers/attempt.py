@@ -29,6 +29,7 @@ from ledger.errors import (
 )
 from ledger.jobs import Claim
 from ledger.messages import Request, Result, State, Timings, Usage
+from ledger.priority import Priority
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
 from ledger.stream import Answer
@@ -208,7 +209,8 @@ class Attempt:
             return 0
         if not self._place.backend.abilities.continues:
             return 0
-        return self._request.priority.yields_to_bands_below
+        counts_as = Priority(3 * (self._request.priority.band - self._claim.lifted))
+        return counts_as.yields_to_bands_below
 
     def _episode_terms(self) -> EpisodeTerms | None:
         request, settings = self._request, self._place.settings

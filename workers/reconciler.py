@@ -98,7 +98,9 @@ class Reconciler:
     def _mend(self, instance: str) -> list[str]:
         """Repairs an instance's wake-ups; returns the jobs there whose lease is over."""
         try:
-            return self._ledger.run(recovery.mend(instance, patience_ms=PATIENCE_MS))
+            ageing_ms = int(self._settings.ageing_s * 1000)
+            call = recovery.mend(instance, patience_ms=PATIENCE_MS, ageing_ms=ageing_ms)
+            return self._ledger.run(call)
         except CorruptEntry as error:  # it does not keep the others waiting
             if instance not in self._damaged:
                 log.error("%s: %s", instance, error)

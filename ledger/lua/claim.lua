@@ -8,7 +8,7 @@
 --      10 expiring  11 delayed
 -- ARGV 1 id  2 instance  3 owner  4 pid  5 lease ms  6 nonce  7 prefix of episodes' levels
 -- Returns {'claimed', fence, request or '', submitted, now, deadline, held, made, prompt, failures,
---      deadline of its episode or 0}
+--      deadline of its episode or 0, bands that it was lifted by}
 --      | {'noop', state, 'gone' or 'corrupt'}
 --!include _clock
 --!include _order
@@ -19,7 +19,7 @@ local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots', 'quiet')  -- see _
 -- A damaged job must not keep the next wake-up from being pushed.
 local h = redis.pcall('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'submitted',
   'timeout', 'held', 'made', 'failures', 'spent', 'prompt', 'deadline',
-  'tenant', 'episode', 'agent', 'session', 'band', 'limits')
+  'tenant', 'episode', 'agent', 'session', 'band', 'limits', 'lifted')
 local sound = not h.err
 for i = 4, 9 do sound = sound and tonumber(h[i]) end
 
@@ -60,4 +60,5 @@ if not sound and (h.err or h[1]) then return { 'noop', 'corrupt' } end
 if not (mine or again) then return { 'noop', h[1] or 'gone' } end
 return { 'claimed', tonumber(fence), redis.call('GET', KEYS[2]) or '', tonumber(h[5]), now,
   tonumber(deadline), tonumber(h[7]), tonumber(h[8]), tonumber(h[11] or 0), tonumber(h[9]),
-  h[14] and h[13] and episode_deadline(ARGV[7], h[13], h[14]) or 0 }
+  h[14] and h[13] and episode_deadline(ARGV[7], h[13], h[14]) or 0,
+  tonumber(h[19] or 0) }

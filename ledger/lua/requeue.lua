@@ -21,7 +21,7 @@ local function pause_after(failures)
 end
 
 local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'failures', 'attempts', 'band', 'seq',
-  'claimed', 'spent', 'stop')
+  'claimed', 'spent', 'stop', 'lifted')
 if h[1] ~= ARGV[2] then return 'fenced' end
 if h[2] == 'queued' then return 'queued' end
 if h[2] ~= 'running' then return 'fenced' end
@@ -48,6 +48,6 @@ local template = redis.call('HGET', KEYS[3], 'wakeup')
 if pause > 0 or not template then
   redis.call('ZADD', KEYS[8], now + pause, ARGV[1])
 else
-  push_first(KEYS[4], KEYS[6], template, ARGV[1], tonumber(h[5]), now)
+  push_first(KEYS[4], KEYS[6], template, ARGV[1], h[5] - (h[10] or 0), now)
 end
 return 'queued'

@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Sequence
 
-from ledger import jobs, keys
+from ledger import jobs, keys, recovery
 from ledger.jobs import Claim
 from ledger.levels import Level
 from ledger.messages import Result, State
@@ -24,11 +24,14 @@ LISTS = [
 class Hands:
     """Serves inst0, whose wake-ups are those of :mod:`tests.support.registering`."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, *, ageing_ms: int = 0) -> None:
+        self._ledger, self._ageing_ms = ledger, ageing_ms
 
     def take(self) -> Claim:
-        """Claims the job of the best wake-up."""
+        """Claims the job of the best wake-up, after a look of whoever reconciles."""
+        if self._ageing_ms:
+            call = recovery.mend("inst0", patience_ms=60_000, ageing_ms=self._ageing_ms)
+            self._ledger.run(call)
         for name in LISTS:
             raw = self._ledger.redis.rpop(name)
             if raw is not None:

@@ -445,6 +445,20 @@ def test_who_makes_way_for_whom(scene: Scene, own: str, other: str, gives_way: b
     assert scene.run(job, backend)[0] is expected
 
 
+@pytest.mark.parametrize(("other", "gives_way"), [("NORMAL", False), ("URGENT", True)])
+def test_a_low_job_that_was_lifted_makes_way_as_a_normal_one(
+    scene: Scene, other: str, gives_way: bool
+) -> None:
+    job = scene.submit(priority="LOW")
+    scene.ledger.redis.hset(keys.job(job.id), "lifted", 1)
+    scene.submit(agent_id="b", priority=other)
+
+    backend = Script([Piece("a"), scene.delivered(job, "a"), Piece("b"), STOP])
+
+    expected = Outcome.REQUEUED if gives_way else Outcome.SUCCEEDED
+    assert scene.run(job, backend)[0] is expected
+
+
 def test_a_job_whose_backend_cannot_continue_makes_way_for_nothing(scene: Scene) -> None:
     job = scene.submit(priority="LOW")
     scene.submit(agent_id="b", priority="URGENT")
