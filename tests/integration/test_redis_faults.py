@@ -134,6 +134,7 @@ def test_readers_and_jobs_go_on_after_redis_was_killed_and_started_again(
     assert worker.process.poll() is None
 
 
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)  # it takes long
 def test_a_freeze_of_30_s_costs_no_job_its_attempt(
     server: Server, client: LLMClient, tmp_path: Path
 ) -> None:
