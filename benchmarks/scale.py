@@ -16,6 +16,7 @@ class Scale:
     drained_jobs: int
     chunks: int
     waiting: int
+    preemptions: int
     idle_looks: int
     round_trips: int
 
@@ -28,6 +29,7 @@ FULL = Scale(
     drained_jobs=300,
     chunks=400,
     waiting=100_000,
+    preemptions=50,
     idle_looks=3,
     round_trips=5_000,
 )
@@ -39,6 +41,7 @@ QUICK = Scale(
     drained_jobs=100,
     chunks=100,
     waiting=10_000,
+    preemptions=10,
     idle_looks=1,
     round_trips=1_000,
 )

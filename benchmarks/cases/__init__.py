@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import bare_redis, budget, chunks, first_chunk, gap, idle, submit, waiting
+from benchmarks.cases import (
+    bare_redis,
+    budget,
+    chunks,
+    first_chunk,
+    gap,
+    idle,
+    preemption,
+    submit,
+    waiting,
+)
 from benchmarks.row import Row
 from benchmarks.stage import Stage
 
@@ -11,6 +21,7 @@ CASES: dict[str, Callable[[Stage], list[Row]]] = {
     "first-chunk": first_chunk.measure,
     "gap": gap.measure,
     "idle": idle.measure,
+    "preemption": preemption.measure,
     "submit": submit.measure_single,
     "bulk": submit.measure_bulk,
     "budget": budget.measure,
