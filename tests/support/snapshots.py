@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import redis
 
-CELERYS_OWN = (b"_kombu.", b"unacked")
+from ledger import keys
+
+WORKERS_OWN = (b"_kombu.", b"unacked", keys.RECONCILER.encode(), keys.HEARTBEAT.encode())
 
 
 def key_names(url: str) -> set[bytes]:
-    """Every key but what a worker's own connections leave."""
+    """Every key but what a worker's own connections and its threads leave."""
     with redis.Redis.from_url(url) as client:
-        return {name for name in client.scan_iter() if not name.startswith(CELERYS_OWN)}
+        return {name for name in client.scan_iter() if not name.startswith(WORKERS_OWN)}
 
 
 def everything(url: str) -> dict[bytes, bytes]:
