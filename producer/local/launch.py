@@ -14,7 +14,7 @@ from ledger.errors import StackFailed, from_record
 from producer.local.plan import Plan, Report
 from producer.local.state import StateDir
 
-STOP_S = 25.0  # above what the supervisor takes: a worker's patience and then Valkey's
+STOP_S = 20.0  # beyond the workers' grace period; above what the supervisor takes
 ANSWER_S = 10.0  # the supervisor's own start, and its answer after the plan's time ran out
 
 
@@ -91,7 +91,7 @@ class Supervised:
         """Lets go of the lifeline and waits until nothing of the stack is left."""
         self.release()
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(self._plan.grace_s + STOP_S)
         except (
             subprocess.TimeoutExpired
         ):  # frozen; its children go with it, where they are tethered

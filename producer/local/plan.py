@@ -28,7 +28,7 @@ class Plan(BaseModel):
 
     ``redis_url`` None means an own Valkey, on ``port`` if one is given. With ``state_dir`` its data
     outlive it, and logs and a state file are written there. A ``detached`` stack outlives the
-    process that asked for it.
+    process that asked for it. ``grace_s``: how long workers let their jobs go on when they end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +41,7 @@ class Plan(BaseModel):
     detached: bool = False
     caller_pid: int
     ready_timeout_s: float
+    grace_s: float = 5.0
 
 
 class Report(BaseModel):
@@ -70,6 +71,7 @@ def make_plan(settings: Settings, *, port: int | None, **rest: Any) -> Plan:
         redis_url=named,
         port=port,
         caller_pid=os.getpid(),
+        grace_s=settings.grace_s,
         **rest,
     )
 

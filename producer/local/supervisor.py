@@ -31,7 +31,7 @@ from producer.local.valkey import start_valkey
 
 log = logging.getLogger(__name__)
 
-WORKER_PATIENCE_S = 10.0
+WORKER_PATIENCE_S = 5.0  # beyond its grace period
 VALKEY_PATIENCE_S = 5.0
 
 
@@ -44,6 +44,7 @@ class Supervisor:
         self._valkey: Child | None = None
         self._workers: list[Child] = []
         self._pending: list[str] = []
+        self._patience_s = plan.grace_s + WORKER_PATIENCE_S
         self._state: State | None = None
         self._granting = asyncio.Lock()
         self._upkeep: Upkeep
@@ -95,7 +96,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stops the workers, then Valkey, which they still need to say goodbye."""
-        await asyncio.gather(*(child.stop(WORKER_PATIENCE_S) for child in self._workers))
+        await asyncio.gather(*(child.stop(self._patience_s) for child in self._workers))
         if self._valkey:
             await self._valkey.stop(VALKEY_PATIENCE_S)
         if self._place:
@@ -107,7 +108,7 @@ class Supervisor:
         for worker in [one for one in self._workers if one.name not in names]:
             self._workers.remove(worker)
             self._upkeep.let_go(worker)
-            await worker.stop(WORKER_PATIENCE_S)
+            await worker.stop(self._patience_s)
         up = [worker.name for worker in self._workers]
         for fit in fits_of(settings, up=up) if settings.memory_check else ():
             fit.require()
@@ -116,7 +117,7 @@ class Supervisor:
             async with asyncio.timeout(self._plan.ready_timeout_s):
                 await self._await_ready(url, new)
         except BaseException as error:
-            await asyncio.gather(*(worker.stop(WORKER_PATIENCE_S) for worker in new))
+            await asyncio.gather(*(worker.stop(self._patience_s) for worker in new))
             self._workers = [worker for worker in self._workers if worker not in new]
             if isinstance(error, TimeoutError):
                 raise self._too_late() from None
