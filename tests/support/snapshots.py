@@ -6,7 +6,8 @@ import redis
 
 from ledger import keys
 
-WORKERS_OWN = (b"_kombu.", b"unacked", keys.RECONCILER.encode(), keys.HEARTBEAT.encode())
+CELERYS_OWN = (b"_kombu.", b"unacked")
+WORKERS_OWN = (*CELERYS_OWN, keys.RECONCILER.encode(), keys.HEARTBEAT.encode())
 
 
 def key_names(url: str) -> set[bytes]:
