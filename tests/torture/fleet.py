@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -76,7 +77,7 @@ class Member:
     def _keep_up(self) -> None:
         while True:
             code = self.worker.process.wait()
-            if not self._told:
+            if not self._told and not _without_redis(self.worker):
                 self.surprises.append(f"ended by itself with {code}; {self.worker.log_path.name}")
                 self._pause.wait(AGAIN_S)
             with self._lock:
@@ -120,6 +121,11 @@ class Fleet:
             with suppress(psutil.Error):
                 if process.environ().get("REDIS_URL") == self._plan.url:
                     yield process
+
+
+def _without_redis(worker: Worker) -> bool:
+    """Whether it could not start because Redis was away; whoever starts workers tries again."""
+    return bool(re.search(r"^apexq: .*(Redis at|REDIS_URL)", worker.log[-500:], re.MULTILINE))
 
 
 def send(pid: int, number: signal.Signals) -> None:

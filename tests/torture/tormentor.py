@@ -83,9 +83,17 @@ class Tormentor:
                 if blow:
                     blow.over = time.monotonic()
             log.info("%s: %s is over", kind, name)
-            if fault.loses_wakeups:
-                scene.overtaken |= scene.woken(hit)
+        if fault.loses_wakeups:
+            self._note_overtaken(hit)
         return True
+
+    def _note_overtaken(self, names: list[str]) -> None:
+        """What is woken after the fault may have lost its wake-up to it too."""
+        for _ in range(TRIES):
+            with suppress(redis.RedisError):  # it may be loading its data
+                self._scene.overtaken |= self._scene.woken(names)
+                return
+            self._scene.pause.wait(TRY_AGAIN_S)
 
 
 def _schedule(scene: Scene) -> list[tuple[float, str]]:
