@@ -25,6 +25,7 @@ from ledger.instances import Beat, RunningJob
 from ledger.redis_client import Ledger
 from workers.births import MOST_LOST
 from workers.context import WorkerContext
+from workers.lost import settle_lost
 from workers.nudge import nudge
 from workers.processes import alive
 
@@ -142,10 +143,13 @@ class Guardian:
             reason=jobs.LEAVE,
             failed=False,
         )
-        self._ledger.run(call)  # before its process is gone, which would count as an attempt
-        log.warning("job %s: given back, and its process %d is ended", job.job_id, job.pid)
-        with suppress(ProcessLookupError):
-            os.kill(job.pid, signal.SIGKILL)
+        answer = self._ledger.run(call)  # before its process is gone, which would be an attempt
+        log.warning("job %s: its worker ends, and so does its process %d", job.job_id, job.pid)
+        if job.pid in set(self._pool_pids()):
+            with suppress(ProcessLookupError):
+                os.kill(job.pid, signal.SIGKILL)
+        if answer == "stopped":  # it was cancelled, or out of time
+            settle_lost(self._context, job.job_id)
 
     def _look(self, job_ids: Sequence[str]) -> None:
         beat = self._ledger.run(

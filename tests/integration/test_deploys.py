@@ -109,18 +109,21 @@ def test_a_worker_that_is_told_to_end_at_once_gives_its_job_back(
     assert reasons(ledger, job) == [("leave", False)]
 
 
+@pytest.mark.parametrize(
+    "prompt", ["[[mock first_ms=60000]]", "[[mock tokens=3 hang_at=0]]"], ids=["reads", "hangs"]
+)
 def test_a_job_that_is_cancelled_while_its_worker_ends_is_cancelled(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient, start_workers: StartWorkers, prompt: str
 ) -> None:
-    (worker,) = start_workers("inst0", env=LONG_GRACE)
-    job = client.submit("[[mock first_ms=60000]]", agent_id="a")
+    (worker,) = start_workers("inst0", env={"APEX_GRACE_S": "3", "APEX_LEASE_S": "60"})
+    job = client.submit(prompt, agent_id="a")
     eventually(lambda: job.status().state == "running")
     worker.process.terminate()
     eventually(lambda: "Warm shutdown" in worker.log)
 
     job.cancel()
 
-    assert job.outcome(timeout=5).state is State.CANCELLED
+    assert job.outcome(timeout=10).state is State.CANCELLED
     worker.process.wait(10)
 
 
@@ -158,18 +161,18 @@ def test_a_rolling_restart_of_five_workers_under_load_fails_no_job(
             name: stack.enter_context(working(redis_url, tmp_path, name, env=SHORT_GRACE))[0]
             for name in names
         }
-        requests = [
-            {
-                "prompt": f"[[mock tokens={300 if n % 10 == 0 else 20} tps=200]]",
-                "agent_id": f"agent{n % 25}",
-                "priority": ("LOW", "NORMAL", "HIGH")[n % 3],
-                "max_tokens": 300,
-            }
-            for n in range(150)
-        ]
-        jobs = client.submit_many(requests)
-        # When each is replaced in turn
+        jobs, tokens = [], [300 if n % 10 == 0 else 20 for n in range(40)]
+        # When each is replaced in turn, while jobs keep coming
         for name in names:
+            jobs += client.submit_many(
+                {
+                    "prompt": f"[[mock tokens={count} tps=200]]",
+                    "agent_id": f"agent{n % 25}",
+                    "priority": ("LOW", "NORMAL", "HIGH")[n % 3],
+                    "max_tokens": 300,
+                }
+                for n, count in enumerate(tokens)
+            )
             eventually(lambda name=name: ledger.redis.zcard(keys.running(name)))
             end(workers[name])
             stack.enter_context(working(redis_url, tmp_path, name, env=SHORT_GRACE))
@@ -177,7 +180,6 @@ def test_a_rolling_restart_of_five_workers_under_load_fails_no_job(
         records = [job.outcome(timeout=90) for job in jobs]
     assert {record.state for record in records} == {State.SUCCEEDED}
     assert {record.attempt for record in records} == {1}
-    for record, request in zip(records, requests, strict=True):
-        wanted = 300 if "tokens=300" in str(request["prompt"]) else 20
-        assert [int(w.partition("-")[2]) for w in record.text.split()] == list(range(wanted))
+    for record, count in zip(records, tokens * len(names), strict=True):
+        assert [int(w.partition("-")[2]) for w in record.text.split()] == list(range(count))
     assert client.get_stats()["tokens_held"] == 0

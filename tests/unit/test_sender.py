@@ -430,7 +430,7 @@ class Books:
         return call.read(self.last)
 
 
-WORDS = st.sampled_from(["go"] * 6 + ["yield", "cancel", "deadline", "budget", "fenced"])
+WORDS = st.sampled_from(["go"] * 6 + ["yield", "leave", "cancel", "deadline", "budget", "fenced"])
 
 
 @settings(deadline=None, max_examples=150)
