@@ -35,9 +35,9 @@ $(LLAMA): $(READY) requirements-llama.lock
 demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 	@$(BIN)/apexq demo
 
-# Tests wait more than they compute: two at once, each file in one process.
+# Tests wait more than they compute: three at once, each file in one process, the long files first.
 test: $(LLAMA)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Kills, stops and starves a whole stack under load and looks for what was lost or doubled, such as
 # make torture JOBS=20000 FAULTS=550 SECONDS=1500 LEASE=15 SEED=1; docs/reliability.md says more.

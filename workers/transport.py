@@ -72,6 +72,13 @@ class Channel(kombu_redis.Channel):
 
         return Guarded
 
+    def _size(self, queue: str) -> int:
+        """Counts outside of a transaction, into which Redis 7.0 takes no command without memory."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for priority in self.priority_steps:
+                pipe.llen(self._q_for_pri(queue, priority))
+            return sum(pipe.execute())
+
     def _queue_bind(self, *binding: Any) -> None:
         """Notes where messages for a queue go, which only monitors read: a worker that comes back
         to a Redis without memory does its work all the same.
