@@ -35,7 +35,7 @@ $(LLAMA): $(READY) requirements-llama.lock
 demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 	@$(BIN)/apexq demo
 
-# Tests wait more than they compute: three at once, each file in one process, the long files first.
+# Tests wait more than they compute: three at once, each file in one process; unit tests, the quickest, last.
 test: $(LLAMA)
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 

@@ -6,7 +6,8 @@
 -- was idle may go ahead by BURST jobs' worth.
 --
 -- fair: for each band 'v' (virtual time: the largest tag that was served) and for each band and
--- tenant 'f' (where its next job begins); 'most': see drop_tags. Tags begin at ORIGIN, which leaves room for the burst.
+-- tenant 'f' (where its next job begins); 'most': see drop_tags. Tags begin at ORIGIN, which leaves
+-- room for the burst.
 local BAND = 2 ^ 50
 local ORIGIN = 2 ^ 40
 local EARLY = 2 ^ 39
