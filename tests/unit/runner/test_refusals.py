@@ -1,0 +1,74 @@
+"""Requests that cannot be served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger import keys
+from tests.support.damage import cut_request, no_request
+from tests.support.runner_scene import Scene
+from tests.support.scripted import ALL_OPTIONS, Script, pieces
+from workers.backends.base import Abilities
+from workers.runner import Outcome
+
+
+@pytest.mark.parametrize("damage", [cut_request, no_request], ids=["cut", "gone"])
+def test_a_damaged_request_fails_and_gives_back_what_it_held(scene: Scene, damage: Any) -> None:
+    job = scene.submit(session_id="s", episode_id="e")
+    damage(scene.ledger.redis, job.id)
+    backend = Script(pieces("a"))
+
+    outcome, why = scene.run(job, backend)
+
+    assert outcome is Outcome.FAILED
+    assert f"The ledger entry of job {job.id} is damaged" in why
+    error = scene.record(job).error
+    assert error is not None
+    assert error["code"] == "corrupt_entry"
+    assert backend.runs == []
+    assert scene.charged == (0, 0)
+    for name in scene.ledger.redis.scan_iter(keys.budget("*")):
+        assert scene.ledger.redis.hget(name, "held") == "0", name
+
+
+GIVEN: dict[str, Any] = {
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "top_k": 4,
+    "stop": ("x",),
+    "seed": 7,
+    "logit_bias": {"1": 2.0},
+    "logprobs": 2,
+    "response_format": {"type": "json_object"},
+    "tools": [{"type": "function"}],
+}
+
+
+@pytest.mark.parametrize("option", GIVEN)
+def test_an_option_that_the_backend_lacks_is_refused_by_name(scene: Scene, option: str) -> None:
+    job = scene.submit(**{option: GIVEN[option]})
+    backend = Script(pieces("a"), abilities=Abilities(options=ALL_OPTIONS - {option}))
+
+    outcome, why = scene.run(job, backend)
+
+    assert outcome is Outcome.FAILED
+    assert f"does not have {option};" in why
+    error = scene.record(job).error
+    assert error is not None
+    assert error["code"] == "invalid_request"
+    assert backend.runs == []
+
+
+@pytest.mark.parametrize("option", [{"temperature": 0}, {"seed": 0}], ids=str)
+def test_zero_is_a_value_of_an_option(scene: Scene, option: dict[str, Any]) -> None:
+    job = scene.submit(**option)
+
+    outcome, _ = scene.run(job, Script(pieces("a"), abilities=Abilities()))
+
+    assert outcome is Outcome.FAILED
+
+
+def test_options_that_are_not_given_are_not_refused(scene: Scene) -> None:
+    assert scene.run(scene.submit(), Script([], abilities=Abilities()))[0] is Outcome.SUCCEEDED
