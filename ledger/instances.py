@@ -91,7 +91,6 @@ def register(
             keys.entry(""),
             keys.waiting(""),
             keys.woken(""),
-            keys.held_back(""),
         ],
         [
             descriptor.name,

@@ -79,7 +79,6 @@ def read_registry() -> Call[Registry]:
             keys.waiting(""),
             keys.woken(""),
             keys.running(""),
-            keys.held_back(""),
         ],
         [],
         read,

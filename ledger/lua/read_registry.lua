@@ -2,7 +2,6 @@
 -- Every instance that was ever registered, when it was last heard, and what it has to do.
 --
 -- KEYS 1 instances  2 seen  3 routes  4 prefix of entries  5 of waiting  6 of woken  7 of running
---      8 of held back
 -- Returns {flat name and descriptor JSON, flat name and ms, now, routes,
 --      {name, closed or '', quiet or '', state or '', run_ms, jobs that wait, jobs that run}...}
 --!include _clock
@@ -14,7 +13,7 @@ end
 local rows = {}
 for i, name in ipairs(redis.call('HKEYS', KEYS[1])) do
   local e = redis.pcall('HMGET', KEYS[4] .. name, 'closed', 'quiet', 'state', 'run_ms')
-  local waiting = count(KEYS[5] .. name) + count(KEYS[6] .. name) + count(KEYS[8] .. name)
+  local waiting = count(KEYS[5] .. name) + count(KEYS[6] .. name)
   rows[i] = { name, e[1] or '', e[2] or '', e[3] or '', tonumber(e[4] or 0), waiting,
     count(KEYS[7] .. name) }
 end

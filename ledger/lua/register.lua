@@ -5,7 +5,6 @@
 -- wait elsewhere; otherwise it joins: whoever reconciles opens it, and brings what belongs to it.
 --
 -- KEYS 1 entry  2 instances  3 seen  4 routes  prefixes: 5 of entries  6 of waiting  7 of woken
---      8 of held back
 -- ARGV 1 instance  2 owner  3 node  4 pid  5 descriptor JSON  6 wake-up template  7 slots
 --      8 grace ms: an owner unheard for that long is gone  9 owner known to be gone ('' = none)
 -- Returns {'registered'} | {'taken', owner, node, pid, ms since it was heard}
@@ -21,7 +20,7 @@ if e[1] and e[1] ~= ARGV[2] and e[1] ~= ARGV[9] and not over
 end
 local function anybody_waits()
   for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
-    for prefix = 6, 8 do
+    for prefix = 6, 7 do
       local count = redis.pcall('ZCARD', KEYS[prefix] .. name)
       if type(count) == 'number' and count > 0 then return true end
     end

@@ -15,8 +15,13 @@ from ledger.jobs import Claim, Noop
 from ledger.listing import read_lineup
 from ledger.messages import Result, State
 from ledger.redis_client import Ledger
+from ledger.rehoming import retire
+from ledger.steps import drive
 from producer import Job, LLMClient
+from routing.registry import read_registry
+from routing.rehoming import rehome
 from tests.support.conversation import ASKED
+from tests.support.fleet import come, go
 from tests.support.hands import LISTS
 from tests.support.registering import OWNER, register
 
@@ -152,6 +157,51 @@ def test_a_turn_that_is_held_back_still_counts_as_waiting(scene: Scene) -> None:
     lineup = scene.ledger.run(read_lineup("inst0", first=0, count=10))
 
     assert (lineup.running, lineup.woken, lineup.total) == ((first.id,), (second.id,), 1)
+
+
+def closed(ledger: Ledger) -> dict[str, str]:
+    """Of each instance why its agents are served elsewhere; empty: they are not."""
+    return {entry.name: entry.closed for entry in ledger.run(read_registry()).entries}
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_turn_that_is_held_back_does_not_keep_an_absent_instance_open(
+    scene: Scene, cancelled: bool
+) -> None:
+    first, second = scene.submit(instance="inst0"), scene.submit(instance="inst0")
+    scene.run(first)
+    scene.claim(second)
+    if cancelled:
+        second.cancel()
+    come(scene.ledger, "inst1")
+    drive(scene.ledger, rehome(60))  # it joins
+    go(scene.ledger, "inst0")
+
+    drive(scene.ledger, rehome(60))
+
+    assert closed(scene.ledger) == {"inst0": "absent", "inst1": ""}
+
+
+def test_a_turn_that_is_held_back_is_one_job_of_its_instances_load(scene: Scene) -> None:
+    first, second = scene.submit(), scene.submit()
+    scene.run(first)
+    scene.claim(second)
+
+    (entry,) = scene.ledger.run(read_registry()).entries
+
+    assert (entry.load.waiting, entry.load.running) == (1, 1)
+
+
+def test_a_turn_that_was_cancelled_while_it_was_held_back_keeps_no_instance(scene: Scene) -> None:
+    first, second = scene.submit(), scene.submit()
+    running = scene.run(first)
+    scene.claim(second)
+    second.cancel()
+    scene.finish(running)
+    scene.client.drain("inst0")
+
+    assert scene.ledger.run(retire("inst0"))
+    assert scene.held_back() == set()
 
 
 def test_a_job_whose_prompt_speaks_of_history_is_none(scene: Scene) -> None:
