@@ -79,7 +79,7 @@ def leaving(instance: str) -> str:
 def held_back(instance: str) -> str:
     """Zset: turns that wait until another one of their session has ended; score = band and time.
 
-    They are woken ones too, and are counted as such: one that was cancelled may stand here for long.
+    They are woken ones too, and counted as such: one that was cancelled may stand here for long.
     """
     return f"{PREFIX}held-back:{instance}"
 

@@ -27,6 +27,7 @@ class JobFacts:
     band: int
     fence: int
     owner: str
+    pid: int
     held: int
     made: int
     prompt_tokens: int
@@ -83,6 +84,7 @@ def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
             band=int(fields["band"]),
             fence=int(fields["fence"]),
             owner=fields.get("owner", ""),
+            pid=int(fields.get("pid", 0)),
             held=int(fields["held"]),
             made=int(fields["made"]),
             prompt_tokens=int(fields.get("prompt", 0)),

@@ -7,7 +7,7 @@ from celery import Celery
 from ledger.redis_client import CONNECTION
 from ledger.settings import Settings
 from workers.context import WorkerContext
-from workers.guardian import GuardianStep
+from workers.guardian_step import GuardianStep
 from workers.heartbeat import HeartbeatStep
 from workers.reconciler import ReconcilerStep
 from workers.revoke import replace_commands

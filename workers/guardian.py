@@ -1,6 +1,6 @@
 """The parent's thread that keeps the instance and its leases alive, and ends what hangs.
 
-It needs nothing of Celery but the ids of the jobs in hand and the pids of the pool.
+It needs nothing of Celery but the ids of the jobs in hand and the processes of the pool.
 """
 
 from __future__ import annotations
@@ -12,36 +12,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
-
-from celery import bootsteps
-from celery.worker import state as worker_state
 
 from budgets import deadlines
 from ledger import instances, jobs, keys
 from ledger.errors import ApexError
 from ledger.instances import Beat, RunningJob
 from ledger.redis_client import Ledger
-from workers.births import MOST_LOST
 from workers.context import WorkerContext
 from workers.lost import settle_lost
 from workers.nudge import nudge
 from workers.processes import alive
+from workers.strays import Strays, Work
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 SILENCE_MS = 2000  # between two answers of Redis: what was made meanwhile could not be seen
-NEVER_UP = (
-    f"its process ended {MOST_LOST} times while it loaded the model; the model's file may be "
-    "damaged inside, or the memory too small."
-)
 HEEDED = ("cancel", jobs.LEAVE)  # what a process can hear of without a chunk
 DEAF_MS = 1000  # who was nudged so long ago and has not stopped never will
 HAND_BACK_S = 1.5  # from a word that a worker ends until its jobs are taken from their processes
 LOOK_S = 0.1  # how often a worker that ends looks whether its jobs have
-REAP_S = 0.2  # how often the hub looks for lost children; Celery's own takes seconds
 
 WHY = {
     "cancel": "it was cancelled",
@@ -63,15 +54,19 @@ class Guardian:
         *,
         job_ids: Callable[[], list[str]],
         pool_pids: Callable[[], Iterable[int]],
+        in_hand: Callable[[], Iterable[Work]],
         give_up: Callable[[str], None],
     ) -> None:
         self._ledger, self._context = ledger, context
-        self._job_ids, self._pool_pids, self._give_up = job_ids, pool_pids, give_up
+        self._job_ids, self._pool_pids, self._in_hand = job_ids, pool_pids, in_hand
+        self._give_up = give_up
         self._stopped = threading.Event()
         self._running: tuple[RunningJob, ...] = ()  # as the ledger had them at the last tick
         self._nudged: dict[tuple[str, int], int] = {}  # since when, in Redis' time
         self._lost: set[str] = set()  # jobs whose process is gone: their leases are not renewed
         self._killed: set[tuple[str, int]] = set()
+        self._strays = Strays()
+        self._astray: set[Work] = set()  # at the last tick
         self._silent = False
         self._heard_ms = 0  # when Redis answered last, in its own time
         self._heard_since_ms = 0  # since when without a pause
@@ -117,6 +112,7 @@ class Guardian:
                 self._idle_within(HAND_BACK_S)
             for job in self._running:
                 self._take_back(job)
+            self._end(self._astray)  # the pool would wait for them
         except ApexError as error:
             log.warning("%s The jobs that run here go on elsewhere when their leases end.", error)
 
@@ -128,7 +124,7 @@ class Guardian:
             with self._ledger.translated():  # Celery forgets jobs in hand when it ends
                 job_ids: Any = self._ledger.redis.zrange(name, 0, -1)
             self._look(job_ids)
-            if all(job.job_id in self._lost for job in self._running):
+            if not self._astray and all(job.job_id in self._lost for job in self._running):
                 return True
             if time.monotonic() >= until:
                 return False
@@ -146,10 +142,9 @@ class Guardian:
         answer = self._ledger.run(call)  # before its process is gone, which would be an attempt
         log.warning("job %s: its worker ends, and so does its process %d", job.job_id, job.pid)
         if job.pid in set(self._pool_pids()):
-            with suppress(ProcessLookupError):
-                os.kill(job.pid, signal.SIGKILL)
+            _kill(job.pid)
         if answer == "stopped":  # it was cancelled, or out of time
-            settle_lost(self._context, job.job_id)
+            settle_lost(self._context, job.job_id, job.pid)
 
     def _look(self, job_ids: Sequence[str]) -> None:
         beat = self._ledger.run(
@@ -174,6 +169,23 @@ class Guardian:
         for job in beat.jobs:
             if job.job_id not in self._lost and job.pid in pids:
                 self._judge(job, beat.now_ms)
+        self._look_for_strays(beat)
+
+    def _look_for_strays(self, beat: Beat) -> None:
+        theirs = {Work(job.job_id, job.pid) for job in beat.jobs}
+        self._astray = self._strays.look(self._in_hand(), theirs, beat.now_ms)
+        for stray in self._astray:
+            nudge(stray.pid)
+        self._end(self._strays.deaf(beat.now_ms, self._heard_since_ms))
+
+    def _end(self, strays: Iterable[Work]) -> None:
+        for stray in strays:
+            log.warning(
+                "job %s: ending the process %d, which works on it still though the ledger gave it "
+                "to another attempt",
+                *stray,
+            )
+            _kill(stray.pid)
 
     def _hear(self, now_ms: int) -> None:
         """Notes that Redis answered; after an outage nobody has been idle yet."""
@@ -209,61 +221,9 @@ class Guardian:
             return
         self._killed.add((job.job_id, job.fence))
         log.warning("job %s: ending its process %d, for %s", job.job_id, job.pid, WHY[why])
-        with suppress(ProcessLookupError):
-            os.kill(job.pid, signal.SIGKILL)
+        _kill(job.pid)
 
 
-class GuardianStep(bootsteps.StartStopStep):
-    """Starts the guardian with the worker, and has the hub look for lost children often."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, worker: Any, **kw: Any) -> None:
-        super().__init__(worker, **kw)
-        self._guardian: Guardian | None = None
-        self._reaping = False
-
-    def start(self, worker: Any) -> None:
-        context: WorkerContext = worker.app.context
-
-        self._guardian = Guardian(
-            Ledger(context.settings.redis_url),
-            context,
-            job_ids=lambda: [request.id for request in tuple(worker_state.reserved_requests)],
-            pool_pids=lambda: [process.pid for process in worker.pool._pool._pool],
-            give_up=partial(self._give_up, worker),
-        )
-        self._guardian.start()
-
-    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
-        if not self._reaping:
-            self._reaping = True
-            hub.call_repeatedly(REAP_S, self._reap, worker)
-
-    def _reap(self, worker: Any) -> None:
-        pool, context = worker.pool._pool, worker.app.context
-        pool.maintain_pool()
-        living = {process.pid for process in pool._pool}
-        up = {process.pid for process in pool._fileno_to_inq.values()}
-        if not context.births.look(living, up):
-            return
-        name = context.instance.name
-        try:
-            context.ledger.run(instances.set_state(name, context.owner, "failed", NEVER_UP))
-        except ApexError as error:
-            log.warning("%s", error)
-        self._give_up(worker, f"{name} could not load its model: {NEVER_UP}")
-
-    def _give_up(self, worker: Any, why: str) -> None:
-        log.error("%s", why)
-        worker.exitcode = os.EX_CONFIG  # whoever starts workers need not start this one again
-        worker_state.should_terminate = 1
-
-    def stop(self, worker: Any) -> None:
-        """The pool, which waits for its processes, is stopped after this."""
-        if self._guardian is not None:
-            self._guardian.see_off(worker.app.context.settings.grace_s)
-
-    def terminate(self, worker: Any) -> None:
-        if self._guardian is not None:
-            self._guardian.see_off(0)
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

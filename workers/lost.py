@@ -24,14 +24,17 @@ WORKER_LOST = "its worker was lost"
 _STATES: dict[type[ApexError], State] = {JobDead: State.DEAD, JobCancelled: State.CANCELLED}
 
 
-def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
+def settle_lost(context: WorkerContext, job_id: str, pid: int | None = None) -> tuple[bool, str]:
     """Settles a job whose process, one of this worker's, ended without a word.
+
+    ``pid``: the process's, if it is known; the job may run in another one by now.
 
     Returns whether the job has ended, and the sentence that says why.
     """
     entry = persist(context.ledger, status.read_job(job_id))
-    if entry is None or not _ours(entry.facts, context):
-        # Lost between the wake-up and the claim: the job waits, and its wake-up is used up.
+    if entry is None or not _ours(entry.facts, context, pid):
+        # Lost between the wake-up and the claim, or it had lost the job: if that waits here, its
+        # wake-up is used up.
         persist(context.ledger, jobs.wake(job_id, instance=context.instance.name))
         return False, "The process was lost before it had the job."
     context.births.came_up()
@@ -42,8 +45,9 @@ def settle_lost(context: WorkerContext, job_id: str) -> tuple[bool, str]:
     return True, error.message
 
 
-def _ours(facts: JobFacts, context: WorkerContext) -> bool:
-    return facts.state is State.RUNNING and facts.owner == context.owner
+def _ours(facts: JobFacts, context: WorkerContext, pid: int | None) -> bool:
+    running_here = facts.state is State.RUNNING and facts.owner == context.owner
+    return running_here and pid in (None, facts.pid)
 
 
 class Books:

@@ -22,7 +22,7 @@ class JobRequest(Request):
         if not isinstance(error, WorkerLostError):
             return super().on_failure(exc_info, send_failed_event, return_ok)
         worker_state.task_ready(self)
-        ended, why = settle_lost(self.app.context, self.id)
+        ended, why = settle_lost(self.app.context, self.id, self.worker_pid)
         self.acknowledge()
         event = "task-failed" if ended else "task-retried"
         self.send_event(event, exception=why, traceback="")

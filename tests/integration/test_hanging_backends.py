@@ -21,6 +21,7 @@ from ledger.stream import replay
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
 from tests.support.waiting import eventually
+from tests.support.workers import Worker
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,46 @@ def test_an_answer_without_an_end_stops_at_its_run_time(
         job.result(timeout=15)
 
     assert 10 < job.outcome().usage.completion_tokens < 300
+
+
+def stop_past_its_lease(ledger: Ledger, worker: Worker, job: Job) -> None:
+    """Stops the worker's parent until its job, whose process hangs, was given back."""
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: [e for e in replay(ledger, job.id) if e.kind == "requeued"])
+    finally:
+        os.kill(worker.process.pid, signal.SIGCONT)
+
+
+def test_a_process_that_hangs_on_a_job_that_was_given_back_is_ended(
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers
+) -> None:
+    worker, _ = start_workers("inst0", "inst1", env=SHORT_LEASE)
+    job = client.submit("[[mock tokens=9 hang_at=3 hangs=1]]", agent_id="a", instance="inst0")
+    after = client.submit("hello", agent_id="a", instance="inst0")
+    pid = pid_of(ledger, job)
+
+    stop_past_its_lease(ledger, worker, job)
+
+    record = job.result(timeout=20)
+    assert (len(record.text.split()), record.attempt) == (9, 2)
+    assert after.result(timeout=10).text.startswith("Hello")
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_worker_ends_although_a_process_hangs_on_a_job_that_was_given_back(
+    client: LLMClient, ledger: Ledger, start_workers: StartWorkers
+) -> None:
+    worker, _ = start_workers("inst0", "inst1", env=SHORT_LEASE)
+    job = client.submit("[[mock tokens=9 hang_at=3 hangs=1]]", agent_id="a", instance="inst0")
+    pid_of(ledger, job)
+
+    stop_past_its_lease(ledger, worker, job)
+    worker.stop(timeout_s=15)
+
+    assert job.status().state == "queued"
+    start_workers("inst0")
+    assert job.result(timeout=10).attempt == 2
 
 
 def test_a_worker_that_wakes_up_after_its_lease_can_write_nothing_more(

@@ -123,5 +123,5 @@ def _misbehave(wants: Directives, index: int, run: Run) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if index == 0 and wants.eat_mb:
         bytearray(wants.eat_mb * 1_000_000)
-    if index == wants.hang_at:
+    if index == wants.hang_at and (wants.hangs is None or run.attempt <= wants.hangs):
         signal.pause()

@@ -18,9 +18,9 @@ class Directives(BaseModel):
 
     ``tokens`` to emit, ``tps`` tokens per second, ``first_ms`` until the first; at that token:
     ``crash_at`` kills the own process (in the first ``crashes`` attempts), ``hang_at`` stops
-    emitting, ``error_at`` raises (in the first ``errors`` attempts, and those may be tried again,
-    after ``retry_after_s``); ``say`` is the text of the answer; ``eat_mb`` takes that much
-    memory before the first token.
+    emitting (in the first ``hangs`` attempts; without it in all), ``error_at`` raises (in the first
+    ``errors`` attempts, and those may be tried again, after ``retry_after_s``); ``say`` is the text
+    of the answer; ``eat_mb`` takes that much memory before the first token.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -31,6 +31,7 @@ class Directives(BaseModel):
     crash_at: int | None = None
     crashes: int = 1
     hang_at: int | None = None
+    hangs: int | None = None
     error_at: int | None = None
     errors: int | None = None
     retry_after_s: float | None = None

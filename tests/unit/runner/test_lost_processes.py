@@ -104,6 +104,20 @@ def test_a_job_that_ended_or_is_another_workers_is_left_alone(
     assert scene.state(taken) is State.RUNNING
 
 
+def test_a_job_that_runs_in_another_process_by_now_is_left_alone(
+    scene: Scene, parent: WorkerContext
+) -> None:
+    job = scene.submit()
+    scene.take(job)
+    pid = scene.facts(job).pid
+
+    assert settle_lost(parent, job.id, pid + 1)[0] is False
+    assert scene.state(job) is State.RUNNING
+
+    assert settle_lost(parent, job.id, pid)[0] is False
+    assert scene.state(job) is State.QUEUED
+
+
 def test_a_job_whose_process_is_lost_before_the_claim_is_woken_again(
     scene: Scene, parent: WorkerContext
 ) -> None:
