@@ -258,6 +258,37 @@ class ContextTooLong(BackendError):
     )
 
 
+class ContentRefused(BackendError):
+    """The provider or its model declined to answer; ``backend``, ``said`` (its words)."""
+
+    code = "refused"
+    default = "The provider refused the request ({said}); change what is asked."
+
+
+class BackendAuth(BackendError):
+    """The provider does not accept the key, or the key may not do this; ``backend``, ``said``."""
+
+    code = "backend_auth"
+    default = "The provider does not accept the key ({said}); check LLM_API_KEY."
+
+
+class ModelNotFound(BackendError):
+    """The server does not have this model; ``backend``, ``model``, ``said``."""
+
+    code = "model_not_found"
+    default = "The server does not have the model {model!r} ({said}); check its name."
+
+
+class RateLimited(BackendError):
+    """The provider takes no more requests for a while; ``backend``, ``retry_after_s``, ``said``.
+
+    It spends no attempt: the instance starts no job until that is over.
+    """
+
+    code = "rate_limited"
+    default = "The provider takes no more requests for {retry_after_s} s ({said})."
+
+
 class UnknownBackend(ApexError):
     """There is no backend of this name; ``backend``, ``known``."""
 

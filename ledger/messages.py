@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -49,12 +51,72 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class TextPart(_Message):
+    """A part of a message that is text."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ImageUrl(_Message):
+    """Where an image is: a URL, or the image itself as ``data:image/png;base64,…``."""
+
+    url: Text
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(_Message):
+    """A part of a message that is an image."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+def _form(content: object) -> str:
+    return "[text]" if isinstance(content, str) else "[parts]"
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+# Told apart by hand, so that what is said of a bad one speaks of its own form.
+Content = Annotated[
+    Annotated[Text, Tag("[text]")] | Annotated[tuple[Part, ...], Tag("[parts]")],
+    Discriminator(_form),
+]
+
+
 class ChatMessage(_Message):
-    """One turn of a conversation."""
+    """One turn of a conversation, in the form of OpenAI's chat API.
+
+    ``tool_calls`` are an assistant's, whose ``content`` may be None beside them; a ``tool``'s
+    message says with ``tool_call_id`` which of them it answers.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: Text
+    content: Content | None
     name: Text | None = None
+    tool_calls: tuple[JsonObject, ...] = ()
+    tool_call_id: Text | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ChatMessage:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("tool_calls are an assistant's")
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content is missing")
+        return self
+
+    @property
+    def text(self) -> str:
+        """What it says in words."""
+        if isinstance(self.content, tuple):
+            return "".join(part.text for part in self.content if isinstance(part, TextPart))
+        return self.content or ""
+
+    @property
+    def images(self) -> tuple[ImagePart, ...]:
+        """The images that it shows."""
+        parts = self.content if isinstance(self.content, tuple) else ()
+        return tuple(part for part in parts if isinstance(part, ImagePart))
 
 
 class Request(_Message):
@@ -89,6 +151,7 @@ class Request(_Message):
     logprobs: int | None = Field(default=None, ge=0, le=20)
     response_format: JsonObject | None = None
     tools: tuple[JsonObject, ...] | None = None
+    tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     history: bool = False
     cache: bool | None = None
     timeout_s: float = Field(default=180, gt=0, le=86_400)
@@ -146,7 +209,12 @@ class Request(_Message):
         """Every text that the model will read."""
         if self.prompt is not None:
             return [self.prompt]
-        return [message.content for message in self.messages or ()]
+        return [message.text for message in self.messages or ()]
+
+    @property
+    def images(self) -> list[ImagePart]:
+        """Every image that the model will see."""
+        return [image for message in self.messages or () for image in message.images]
 
     def to_json(self) -> str:
         """The request as it is stored; defaults are left out."""
@@ -206,13 +274,18 @@ class Timings(_Message):
 
 
 class Result(_Message):
-    """A job's terminal record. ``logprobs``: one for each completion token, where asked for."""
+    """A job's terminal record. ``logprobs``: one for each completion token, where asked for.
+    ``reasoning``: what a model thought before its answer, where its backend tells the two apart.
+    ``tool_calls``: in the form of OpenAI's chat API, put together from their deltas.
+    """
 
     job_id: str
     state: State
     text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[JsonObject, ...] = ()
     usage: Usage = Usage()
-    finish_reason: Literal["stop", "length", "error", "cancelled"] = "stop"
+    finish_reason: Literal["stop", "length", "tool_calls", "error", "cancelled"] = "stop"
     instance: str = ""
     attempt: int = 1
     cached: bool = False
@@ -225,17 +298,19 @@ class Event(_Message):
     """One entry of a job's stream.
 
     ``seq`` counts from 1 and is the cursor: a reader that saw ``seq`` asks for what comes after.
-    Kinds: ``chunk`` (``text``, ``tokens``, their ``logprobs`` if asked for), ``reset`` (what was
-    read so far is void: a retry begins anew), ``requeued`` (``reason``; of an attempt that
-    ``failed`` also its ``instance`` and, in ms, when: ``at_ms``), ``budget_low`` (``used`` of
-    ``limit`` tokens of the episode; once per job), ``end`` (``state``; the record is in the
-    ledger).
+    Kinds: ``chunk`` (``text``, ``reasoning``, ``tool_calls`` as deltas, ``tokens``, their
+    ``logprobs`` if asked for), ``reset`` (what was read so far is void: a retry begins anew),
+    ``requeued`` (``reason``; of an attempt that ``failed`` also its ``instance`` and, in ms, when:
+    ``at_ms``), ``budget_low`` (``used`` of ``limit`` tokens of the episode; once per job), ``end``
+    (``state``; the record is in the ledger).
     """
 
     seq: int = 0
     kind: Literal["chunk", "reset", "requeued", "budget_low", "end"]
     attempt: int = 0
     text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[JsonObject, ...] = ()
     tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
     reason: str = ""
@@ -270,7 +345,7 @@ def parse_request(**fields: Any) -> Request:
 def sentence(error: ValidationError) -> str:
     """The first complaint of pydantic, as one sentence."""
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("["))
     said = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "string_unicode":
         said = "the text has a lone surrogate and cannot be encoded as UTF-8"

@@ -33,7 +33,7 @@ from ledger.priority import Priority
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
 from ledger.stream import Answer
-from workers.backends import Backend, Piece, Run
+from workers.backends import OPTIONS, Backend, Piece, Run
 from workers.giving_up import give_up, retention_ms
 from workers.history import turn_of, with_history
 from workers.persist import persist, until_back
@@ -42,17 +42,6 @@ from workers.stopped import control_of, why_stopped
 
 log = logging.getLogger(__name__)
 
-SAMPLING = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "stop",
-    "seed",
-    "logit_bias",
-    "logprobs",
-    "response_format",
-    "tools",
-)
 LONGEST_REASON = 300
 PAUSE_S = 1.0  # before the next attempt, where a retriable error says nothing else
 LONGEST_PAUSE_S = 3600.0
@@ -101,7 +90,7 @@ class Attempt:
         self._stop = threading.Event()  # the answer is not wanted any more
         self._heeded: jobs.Control = "go"  # what was heard without a chunk
         self._cached_tokens = 0
-        self._finish_reason: Literal["stop", "length", "error", "cancelled"] = "stop"
+        self._finish_reason: Literal["stop", "length", "tool_calls", "error", "cancelled"] = "stop"
 
     def run(self) -> tuple[Outcome, str]:
         """Returns the outcome, and for a job that failed the sentence that says why."""
@@ -264,7 +253,7 @@ class Attempt:
             raise self._why_stopped()
 
     def _refuse_unknown_options(self) -> None:
-        given = {name for name in SAMPLING if getattr(self._request, name) not in (None, ())}
+        given = {name for name in OPTIONS if getattr(self._request, name) not in (None, ())}
         lacking = given - self._place.backend.abilities.options
         if lacking:
             name = sorted(lacking)[0]

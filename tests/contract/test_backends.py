@@ -19,8 +19,7 @@ from producer import InvalidRequest, LLMClient
 from tests.support import tiny_gguf
 from tests.support.registering import OWNER, register
 from workers import backends
-from workers.attempt import SAMPLING
-from workers.backends import WARM_UP, Backend, Piece, Run
+from workers.backends import OPTIONS, WARM_UP, Backend, Piece, Run
 from workers.runner import Outcome, Runner
 
 # A value of each option that every backend which has the option must take.
@@ -34,6 +33,7 @@ A_VALUE: dict[str, Any] = {
     "logprobs": 2,
     "response_format": {"type": "json_object"},
     "tools": ({"type": "function", "function": {"name": "f"}},),
+    "tool_choice": "auto",
 }
 
 Ask = Callable[..., Request]
@@ -254,7 +254,7 @@ def test_it_answers_as_before_once_it_has_forgotten(
 def test_it_takes_every_option_that_it_says_it_has(
     backend: Backend, candidate: Candidate, ask: Ask
 ) -> None:
-    assert backend.abilities.options <= set(SAMPLING)
+    assert backend.abilities.options <= set(OPTIONS)
     for name in backend.abilities.options:
         asked = ask(candidate.long, **{name: A_VALUE[name]})
 
@@ -292,7 +292,7 @@ def test_the_runner_refuses_the_options_that_it_lacks(
     spec = candidate.spec
     register(ledger, spec.name)
     runner = Runner(ledger, backend, spec, candidate.settings, owner=OWNER, pid=os.getpid())
-    for name in sorted(set(SAMPLING) - backend.abilities.options):
+    for name in sorted(set(OPTIONS) - backend.abilities.options):
         job = client.submit(candidate.short, agent_id="a", **{name: A_VALUE[name]})
         # When
         outcome, why = runner.run(job.id)

@@ -7,22 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ledger.messages import Request
-from workers.backends import Piece, Run
+from workers.backends import OPTIONS, Piece, Run
 from workers.backends.base import Abilities
 
-ALL_OPTIONS = frozenset(
-    {
-        "temperature",
-        "top_p",
-        "top_k",
-        "stop",
-        "seed",
-        "logit_bias",
-        "logprobs",
-        "response_format",
-        "tools",
-    }
-)
 PROMPT_TOKENS = 3
 STOP = Piece("", 0, "stop")
 
@@ -35,7 +22,7 @@ class Script:
 
     steps: list[Step]
     abilities: Abilities = field(
-        default_factory=lambda: Abilities(continues=True, options=ALL_OPTIONS)
+        default_factory=lambda: Abilities(continues=True, options=frozenset(OPTIONS))
     )
     prompt_tokens: int = PROMPT_TOKENS
     runs: list[Run] = field(default_factory=list)

@@ -20,7 +20,16 @@ def nested(depth: int) -> dict[str, Any]:
     return value
 
 
+def said_by(role: str, content: object, **more: object) -> dict[str, Any]:
+    return {"prompt": None, "messages": [{"role": role, "content": content, **more}]}
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
+    (said_by("user", [{"type": "text"}]), "messages.0.content.0.text.text:"),
+    (said_by("user", [{"type": "film"}]), "messages.0.content.0:"),
+    (said_by("user", 5), "messages.0.content:"),
+    (said_by("user", None), "content is missing"),
+    (said_by("user", "a", tool_calls=[{"id": "1"}]), "tool_calls are an assistant's"),
     ({"agent_id": ""}, "agent_id: String should have at least 1 character."),
     ({"agent_id": "x" * 201}, "agent_id: String should have at most 200 characters."),
     ({"agent_id": None}, "agent_id: Input should be a valid string."),
@@ -142,3 +151,22 @@ def test_the_deepest_json_that_is_accepted_arrives() -> None:
 
 def test_only_waiting_and_running_jobs_still_change() -> None:
     assert {state for state in State if not state.terminal} == {State.QUEUED, State.RUNNING}
+
+
+def test_a_message_of_parts_and_calls_travels_as_it_is() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "What is "}, image]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "7", "tool_call_id": "c1"},
+    ]
+
+    request = parse_request(agent_id="a", messages=messages)
+    again = Request.model_validate_json(request.to_json())
+
+    assert again == request
+    assert request.texts == ["What is ", "", "7"]
+    assert [part.image_url.url for part in again.images] == ["data:image/png;base64,AA=="]
+    assert again.messages is not None
+    assert again.messages[1].tool_calls == (call,)

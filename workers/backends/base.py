@@ -10,11 +10,24 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ledger.messages import Request, TokenLogprob
 
 Say = Callable[[str], None]
+
+OPTIONS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop",
+    "seed",
+    "logit_bias",
+    "logprobs",
+    "response_format",
+    "tools",
+    "tool_choice",
+)
 
 WARM_UP = Request(prompt="test", agent_id="warm-up", max_tokens=1)
 
@@ -28,27 +41,43 @@ class Abilities:
     """What a backend has. What it lacks is refused in the request, never dropped.
 
     ``continues``: it can go on from partial text, so a job may be preempted and a retry resumes.
-    ``options``: the sampling options of :class:`~ledger.messages.Request` that it takes.
-    ``window``: context length in tokens, 0 when it sets no limit of its own.
+    ``options``: the options of :class:`~ledger.messages.Request` that it takes, of
+    :data:`~workers.backends.base.OPTIONS`. ``window``: context length in tokens, 0 when it sets no
+    limit of its own. ``slots``: jobs that it can serve at once, each from a process of its own;
+    0: any number. ``chat``: it takes ``messages``. ``images``: they may show some. ``reasoning``:
+    it tells a model's thoughts apart from its answer.
     """
 
     continues: bool = False
     options: frozenset[str] = frozenset()
     window: int = 0
+    slots: int = 1
+    chat: bool = True
+    images: bool = False
+    reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part of the answer; ``tokens`` is how many tokens of the model it stands for, ``logprobs``
-    has one entry for each of them if the request asks for it. On the first piece ``cached_tokens``
-    says how many of the prompt's tokens were not read again.
+    has one entry for each of them if the request asks for it. On one piece ``cached_tokens`` says
+    how many of the prompt's tokens were not read again.
+
+    ``reasoning``: a part of what the model thinks before it answers. ``tool_calls``: deltas in the
+    form of OpenAI's chat API (``index``, and parts of ``id``, ``type`` and ``function``).
+    ``prompt_tokens``: a server's own count of the prompt, on any piece, where ``count_tokens``
+    could only estimate it. A server that tells only at the end how many tokens an answer had says
+    the rest of them in the ``tokens`` of a last piece without text.
     """
 
     text: str
     tokens: int = 1
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: Literal["stop", "length", "tool_calls"] | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     cached_tokens: int = 0
+    reasoning: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +116,9 @@ class Backend(Protocol):
         ...
 
     def count_tokens(self, request: Request) -> int:
-        """Prompt tokens of the request as the model will read it, by its own tokenizer."""
+        """Prompt tokens of the request as the model will read it, by its own tokenizer; where that
+        is out of reach an estimate, which :attr:`Piece.prompt_tokens` puts right.
+        """
         ...
 
     def forget(self, tenant: str, session_id: str | None = None) -> None:

@@ -77,10 +77,10 @@ def _named(name: str) -> Render:
         raise InvalidSetting(f"There is no chat_format {name!r}; known: {RAW}, {', '.join(known)}.")
 
     def render(messages: Sequence[ChatMessage]) -> str:
-        if any("\0" in one.content for one in messages):
+        if any("\0" in one.text for one in messages):
             raise InvalidRequest("A message has a zero character, which this chat_format cuts at.")
         chat = (lib.llama_chat_message * len(messages))(
-            *(lib.llama_chat_message(one.role.encode(), one.content.encode()) for one in messages)
+            *(lib.llama_chat_message(one.role.encode(), one.text.encode()) for one in messages)
         )
         room = 1024
         while True:

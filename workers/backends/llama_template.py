@@ -56,7 +56,7 @@ class ChatTemplate:
         """
         facts = {
             **self._constants,
-            "messages": [one.model_dump(exclude_none=True) for one in messages],
+            "messages": [one.model_dump(exclude_defaults=True) for one in messages],
             "tools": None,
             "add_generation_prompt": True,
             "raise_exception": _complain,

@@ -9,8 +9,8 @@ import pytest
 from ledger import keys
 from tests.support.damage import cut_request, no_request
 from tests.support.runner_scene import Scene
-from tests.support.scripted import ALL_OPTIONS, Script, pieces
-from workers.backends.base import Abilities
+from tests.support.scripted import Script, pieces
+from workers.backends.base import OPTIONS, Abilities
 from workers.runner import Outcome
 
 
@@ -43,13 +43,14 @@ GIVEN: dict[str, Any] = {
     "logprobs": 2,
     "response_format": {"type": "json_object"},
     "tools": [{"type": "function"}],
+    "tool_choice": "auto",
 }
 
 
 @pytest.mark.parametrize("option", GIVEN)
 def test_an_option_that_the_backend_lacks_is_refused_by_name(scene: Scene, option: str) -> None:
     job = scene.submit(**{option: GIVEN[option]})
-    backend = Script(pieces("a"), abilities=Abilities(options=ALL_OPTIONS - {option}))
+    backend = Script(pieces("a"), abilities=Abilities(options=frozenset(OPTIONS) - {option}))
 
     outcome, why = scene.run(job, backend)
 
