@@ -19,7 +19,7 @@ from workers.backends import llama_memory, llama_options, llama_source
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 
 if TYPE_CHECKING:
-    from workers.backends.llama_answer import Counters
+    from workers.backends.answer import Counters
     from workers.backends.llama_model import LlamaModel
 
 log = logging.getLogger(__name__)

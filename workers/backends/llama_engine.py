@@ -19,6 +19,7 @@ import numpy.typing as npt
 from llama_cpp import llama_cpp as lib
 
 from ledger.errors import BackendError
+from workers.backends.engine import Chosen, Sampler, one_by_one
 from workers.backends.llama_log import LlamaLog
 
 Logits = npt.NDArray[np.float32]
@@ -210,6 +211,14 @@ class Engine:
         if not row:
             raise failed("The model has no logits for its last token.")
         return np.ctypeslib.as_array(row, shape=(self.n_vocab,))
+
+    def plain(self, logits: Logits) -> Logits:
+        """They are numpy's."""
+        return logits
+
+    def chosen(self, sampler: Sampler, place: int) -> Chosen:
+        """Token after token; see :class:`workers.backends.engine.Engine`."""
+        return one_by_one(self, sampler, place)
 
     def truncate(self, length: int) -> None:
         """Forgets all tokens but the first ``length``. Recurrent models cannot do that; they forget

@@ -9,15 +9,15 @@ from pathlib import Path
 from ledger.errors import ContextTooLong, InvalidRequest
 from ledger.messages import Request
 from ledger.settings import Settings
+from workers.backends.answer import Answer, Counters
 from workers.backends.base import Piece, Run
-from workers.backends.llama_answer import Answer, Counters
-from workers.backends.llama_choice import choice_of
+from workers.backends.choice import choice_of
 from workers.backends.llama_engine import Engine
 from workers.backends.llama_grammar import compile_grammar, grammar_of
 from workers.backends.llama_options import LlamaOptions
 from workers.backends.llama_prompt import Prompter
 from workers.backends.llama_sampler import Sampler
-from workers.backends.llama_sessions import Sessions
+from workers.backends.sessions import Sessions
 
 MIB = 1 << 20
 

@@ -11,7 +11,7 @@ from llama_cpp import llama_cpp as lib
 from ledger.errors import InvalidRequest, InvalidSetting
 from ledger.messages import ChatMessage, Request
 from workers.backends.llama_engine import Engine, failed
-from workers.backends.llama_template import ChatTemplate
+from workers.backends.template import ChatTemplate
 
 RAW = "raw"
 MOST_NAMES = 1000

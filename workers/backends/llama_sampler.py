@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from llama_cpp import llama_cpp as lib
 
-from workers.backends.llama_choice import Choice
+from workers.backends.choice import Choice
 from workers.backends.llama_engine import Engine, Logits, failed
 
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp takes this one for "any"

@@ -11,9 +11,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from workers.backends.llama_engine import Engine
-from workers.backends.llama_sampler import Sampler
-from workers.backends.llama_text import Utf8
+from workers.backends.engine import Engine, Sampler
+from workers.backends.text import Utf8
 
 ANCHOR = "\n"
 

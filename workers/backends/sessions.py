@@ -25,7 +25,7 @@ class Key(NamedTuple):
 
 
 class Cache(Protocol):
-    """What is needed of the model: :class:`workers.backends.llama_engine.Engine` has it."""
+    """What is needed of the model: :class:`workers.backends.engine.Engine` has it."""
 
     tokens: list[int]
 
@@ -54,6 +54,7 @@ class Kept:
 
     tokens: list[int]
     answer: list[int]
+    size: int
     data: Any = field(repr=False)
 
 
@@ -117,9 +118,9 @@ class Sessions:
             len(self._kept) >= self._most_states or size + self.kept_bytes > self._most_bytes
         ):
             self._kept.popitem(last=False)
-        self._kept[self._current] = Kept(self._cache.tokens, self.answer, self._cache.save())
+        self._kept[self._current] = Kept(self._cache.tokens, self.answer, size, self._cache.save())
 
     @property
     def kept_bytes(self) -> int:
         """Size of the contexts that are kept."""
-        return sum(len(one.data) for one in self._kept.values())
+        return sum(one.size for one in self._kept.values())

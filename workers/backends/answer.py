@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
 from ledger.messages import TokenLogprob
 from workers.backends.base import Piece, Run
-from workers.backends.llama_engine import Engine, Logits
-from workers.backends.llama_logprobs import logprobs_of
-from workers.backends.llama_replay import Replay, recover
-from workers.backends.llama_sampler import Sampler
-from workers.backends.llama_sessions import Sessions, key_of
-from workers.backends.llama_text import Ready, Text
+from workers.backends.engine import Engine, Logits, Sampler
+from workers.backends.logprobs import logprobs_of
+from workers.backends.replay import Replay, recover
+from workers.backends.sessions import Sessions, key_of
+from workers.backends.text import Ready, Text
 
 
 @dataclass(slots=True)
@@ -103,29 +103,28 @@ class Answer:
         engine, sampler, run = self._engine, self._sampler, self._run
         tokens = self._sessions.answer
         text = Text(run.request.stop, run.continue_from)
-        for made in range(1, run.max_tokens + 1):
-            if run.stop.is_set():
-                return
-            logits = engine.logits()
-            token = sampler.choose(logits, len(tokens))
-            if engine.ends(token):
-                yield self._piece(text.flush(), "stop")
-                return
-            self._weigh(token, logits)
-            sampler.accept(token)
-            tokens.append(token)
-            ready = text.push(engine.piece(token))
-            if ready.stopped:
-                yield self._piece(ready, "stop")
-                return
-            if made == run.max_tokens or len(engine.tokens) + 1 >= self._window:
-                rest = text.flush()
-                whole = Ready(ready.text + rest.text, ready.tokens + rest.tokens)
-                yield self._piece(whole, "length")
-                return
-            if ready.tokens:
-                yield self._piece(ready)
-            engine.read([token])
+        with closing(engine.chosen(sampler, len(tokens))) as chosen:
+            for made in range(1, run.max_tokens + 1):
+                if run.stop.is_set():
+                    return
+                token, logits = next(chosen)
+                if engine.ends(token):
+                    yield self._piece(text.flush(), "stop")
+                    return
+                self._weigh(token, logits)
+                sampler.accept(token)
+                tokens.append(token)
+                ready = text.push(engine.piece(token))
+                if ready.stopped:
+                    yield self._piece(ready, "stop")
+                    return
+                if made == run.max_tokens or len(self._prompt) + len(tokens) >= self._window:
+                    rest = text.flush()
+                    whole = Ready(ready.text + rest.text, ready.tokens + rest.tokens)
+                    yield self._piece(whole, "length")
+                    return
+                if ready.tokens:
+                    yield self._piece(ready)
 
     def _weigh(self, token: int, logits: Logits) -> None:
         """Notes how likely the token was, if that is asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ledger.messages import TokenLogprob
-from workers.backends.llama_engine import Engine, Logits
+from workers.backends.engine import Engine, Logits
 
 LEAST = -9999.0  # for a token that the model rules out, as in OpenAI's API
 
@@ -19,7 +19,8 @@ def logprobs_of(engine: Engine, logits: Logits, token: int, alternatives: int) -
         token: the one that was chosen.
         alternatives: how many of the likeliest tokens are named with it.
     """
-    shifted = logits.astype(np.float64) - float(logits.max())
+    plain = engine.plain(logits).astype(np.float64)
+    shifted = plain - plain.max()
     likely = shifted - np.log(np.exp(shifted).sum())
 
     def entry(one: int) -> TokenLogprob:

@@ -13,8 +13,8 @@ from jinja2.exceptions import SecurityError
 
 from ledger.errors import ApexError, BackendError, InvalidRequest
 from ledger.messages import ChatMessage
-from workers.backends.llama_headroom import headroom
-from workers.backends.llama_sandbox import Sandbox
+from workers.backends.headroom import headroom
+from workers.backends.sandbox import Sandbox
 
 T = TypeVar("T")
 
