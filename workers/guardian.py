@@ -24,6 +24,7 @@ from workers.lost import settle_lost
 from workers.nudge import nudge
 from workers.processes import alive
 from workers.strays import Strays, Work
+from workers.ticker import Ticker
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,6 @@ class Guardian:
         self._ledger, self._context = ledger, context
         self._job_ids, self._pool_pids, self._in_hand = job_ids, pool_pids, in_hand
         self._give_up = give_up
-        self._stopped = threading.Event()
         self._running: tuple[RunningJob, ...] = ()  # as the ledger had them at the last tick
         self._nudged: dict[tuple[str, int], int] = {}  # since when, in Redis' time
         self._lost: set[str] = set()  # jobs whose process is gone: their leases are not renewed
@@ -70,28 +70,21 @@ class Guardian:
         self._silent = False
         self._heard_ms = 0  # when Redis answered last, in its own time
         self._heard_since_ms = 0  # since when without a pause
-        self._thread = threading.Thread(target=self._work, name="guardian", daemon=True)
+        self._ticker = Ticker("guardian", self._beat, pause_s=TICK_S)
 
     def start(self) -> None:
         """Starts the thread."""
-        self._thread.start()
+        self._ticker.start()
 
-    def stop(self) -> None:
-        """Ends the thread."""
-        self._stopped.set()
-        self._thread.join(timeout=1)
-
-    def _work(self) -> None:
-        while not self._stopped.wait(TICK_S):
-            try:
-                self.tick()
-                self._silent = False
-            except ApexError as error:
-                if not self._silent:
-                    log.warning("%s", error)
-                self._silent = True
-            except Exception:
-                log.exception("the guardian's tick failed")
+    def _beat(self) -> float:
+        try:
+            self.tick()
+            self._silent = False
+        except ApexError as error:
+            if not self._silent:
+                log.warning("%s", error)
+            self._silent = True
+        return TICK_S
 
     def tick(self) -> None:
         """One sign of life, and what follows from its answer."""
@@ -101,8 +94,8 @@ class Guardian:
         """Lets running jobs end for ``grace_s``, and gives back those that have not; when a worker
         ends. They keep their text, and no attempt is spent.
         """
-        gone = self._stopped.is_set()
-        self.stop()  # from here on it is this thread that ticks
+        gone = self._ticker.stopped
+        self._ticker.stop()  # from here on it is this thread that ticks
         if gone:
             return
         try:
@@ -201,7 +194,7 @@ class Guardian:
             self._give_up(f"{name} could not load its model; the reason stands above.")
         else:
             return False
-        self._stopped.set()
+        self._ticker.stop()
         return True
 
     def _deaf(self, job: RunningJob, now_ms: int) -> bool:

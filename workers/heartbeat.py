@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import bootsteps
-
 from budgets import episode_level
 from budgets.low import is_low
 from ledger.episodes import EpisodeFacts, heartbeat
-from ledger.errors import ApexError
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from workers.context import WorkerContext
+from workers.ticker import Ticker, TickerStep
 
 log = logging.getLogger(__name__)
 lines = logging.getLogger("apexq.episodes")
@@ -28,35 +25,17 @@ TRIES = 4  # in a period, of those that are not
 
 
 class Heartbeat:
-    """Asks to be the one that logs, and logs; from a thread in the worker's parent process."""
+    """Asks to be the one that logs, and logs."""
 
     def __init__(
         self, ledger: Ledger, owner: str, settings: Settings, say: Callable[[str], None]
     ) -> None:
         self._ledger, self._owner, self._settings, self._say = ledger, owner, settings, say
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="heartbeat", daemon=True)
+        self.soon_s = settings.heartbeat_s / TRIES
 
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread."""
-        self._stopped.set()
-        self._thread.join(timeout=1)
-
-    def _work(self) -> None:
-        pause_s = 0.0
-        while not self._stopped.wait(pause_s):
-            elected = False
-            try:
-                elected = self.beat()
-            except ApexError as error:
-                log.debug("no heartbeat: %s", error)  # the guardian says that Redis is away
-            except Exception:
-                log.exception("the episodes' heartbeat failed")
-            pause_s = self._settings.heartbeat_s / (1 if elected else TRIES)
+    def tick(self) -> float:
+        """Logs if that is this worker's task; returns the seconds until it is to be asked again."""
+        return self._settings.heartbeat_s if self.beat() else self.soon_s
 
     def beat(self) -> bool:
         """Logs the open episodes, if that is this worker's task; returns whether it is."""
@@ -108,23 +87,11 @@ def to_stdout() -> Callable[[str], None]:
     return lines.info
 
 
-class HeartbeatStep(bootsteps.StartStopStep):
+class HeartbeatStep(TickerStep):
     """Starts and stops the heartbeat with the worker."""
 
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, worker: Any, **kw: Any) -> None:
-        super().__init__(worker, **kw)
-        self._heartbeat: Heartbeat | None = None
-
-    def start(self, worker: Any) -> None:
+    def make(self, worker: Any) -> Ticker:
         context: WorkerContext = worker.app.context
         ledger = Ledger(context.settings.redis_url)
-        self._heartbeat = Heartbeat(ledger, context.owner, context.settings, to_stdout())
-        self._heartbeat.start()
-
-    def stop(self, worker: Any) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
-
-    terminate = stop
+        asks = Heartbeat(ledger, context.owner, context.settings, to_stdout())
+        return Ticker("heartbeat", asks.tick, pause_s=asks.soon_s)

@@ -7,16 +7,13 @@ limits in the order of their ends.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from celery import bootsteps
-
 from budgets import deadlines, levels_of
 from ledger import recovery, status
-from ledger.errors import ApexError, CorruptEntry, to_record
+from ledger.errors import CorruptEntry, to_record
 from ledger.jobs import wake
 from ledger.listing import read_facts, read_lineup
 from ledger.messages import Result, State, Timings
@@ -27,6 +24,7 @@ from ledger.steps import drive
 from routing.rehoming import rehome
 from workers.context import WorkerContext
 from workers.lost import WORKER_LOST, Books
+from workers.ticker import Ticker, TickerStep
 
 log = logging.getLogger(__name__)
 
@@ -42,28 +40,8 @@ class Reconciler:
         self._ledger, self._owner, self._settings = ledger, owner, settings
         self._books = Books(ledger, settings)
         # Several ticks fit into a lease, however short: silence for a third of one is an outage.
-        self._tick_s = min(TICK_S, settings.lease_s / 10)
+        self.tick_s = min(TICK_S, settings.lease_s / 10)
         self._damaged: set[str] = set()  # jobs and instances that cannot be read: said once
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="reconciler", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread."""
-        self._stopped.set()
-        self._thread.join(timeout=1)
-
-    def _work(self) -> None:
-        while not self._stopped.wait(self._tick_s):
-            try:
-                self.tick()
-            except ApexError as error:
-                log.debug("nothing is repaired: %s", error)  # the guardian says that Redis is away
-            except Exception:
-                log.exception("the reconciler's tick failed")
 
     def tick(self) -> bool:
         """Repairs what is wrong now, if that is this worker's task; returns whether it is.
@@ -74,7 +52,7 @@ class Reconciler:
         lease_ms = int(self._settings.lease_s * 1000)
         call = recovery.reconcile(
             self._owner,
-            term_ms=int(self._tick_s * TERM_TICKS * 1000),
+            term_ms=int(self.tick_s * TERM_TICKS * 1000),
             silence_ms=lease_ms // 3,
         )
         duty = self._ledger.run(call)
@@ -161,23 +139,15 @@ def take_over(ledger: Ledger, settings: Settings, instance: InstanceSpec, *, gon
             books.settle(facts, WORKER_LOST, model=instance.served_model)
 
 
-class ReconcilerStep(bootsteps.StartStopStep):
+class ReconcilerStep(TickerStep):
     """Starts and stops the reconciler with the worker."""
 
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, worker: Any, **kw: Any) -> None:
-        super().__init__(worker, **kw)
-        self._reconciler: Reconciler | None = None
-
-    def start(self, worker: Any) -> None:
+    def make(self, worker: Any) -> Ticker:
         context: WorkerContext = worker.app.context
-        ledger = Ledger(context.settings.redis_url)
-        self._reconciler = Reconciler(ledger, context.owner, context.settings)
-        self._reconciler.start()
+        reconciler = Reconciler(Ledger(context.settings.redis_url), context.owner, context.settings)
 
-    def stop(self, worker: Any) -> None:
-        if self._reconciler is not None:
-            self._reconciler.stop()
+        def tick() -> float:
+            reconciler.tick()
+            return reconciler.tick_s
 
-    terminate = stop
+        return Ticker("reconciler", tick, pause_s=reconciler.tick_s)
