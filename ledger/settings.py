@@ -28,6 +28,7 @@ from ledger import environment, toml_config
 from ledger.budget_spec import EVERY, BudgetSpec, parse_budgets
 from ledger.environment import Given, nearest, setting
 from ledger.errors import InvalidSetting
+from ledger.fallbacks import check_fallbacks, parse_fallbacks
 from ledger.instance_spec import (
     BackendName,
     InstanceSpec,
@@ -43,6 +44,7 @@ __all__ = ["BudgetSpec", "InstanceSpec", "Settings", "load_settings"]
 
 DEFAULT_INSTANCES = 5
 DAY_S = 86_400.0
+_TRUTHS = (bool, bool | None)
 SECRET = ("api_key", "redis_url")
 
 
@@ -54,12 +56,18 @@ def _url(url: str) -> str:
     return url
 
 
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()  # a worker may run in another directory
+
+
+CacheDir = Annotated[Path, AfterValidator(_absolute)]
 Seconds = Annotated[float, Field(gt=0, le=365 * DAY_S)]
 Url = Annotated[str, AfterValidator(_url)]
 Key = Annotated[SecretStr, Field(min_length=1)]
 Instances = tuple[InstanceSpec, ...]
 Budgets = dict[str, dict[str, BudgetSpec]]
 Prices = dict[str, Price]
+Fallbacks = dict[str, tuple[ModelName, ...]]
 
 
 class Settings(BaseModel):
@@ -92,6 +100,9 @@ class Settings(BaseModel):
         "APEX_LLM_INSTANCES", "APEX_NUM_LLM_INSTANCES",
         about="How many like instances (`inst0`, `inst1`, …), "
         "or `[[instances]]` tables; in the variable as a JSON list.")
+    fallbacks: Fallbacks = setting(dict, "APEX_FALLBACKS",
+        about="Models that are tried in turn where one cannot answer: `[fallbacks]` with "
+        "`\"big\" = [\"small\"]`; in the variable as JSON.")
     ctx_tokens: int = setting(4096, "APEX_LLM_CTX_TOKENS",
         about="Context window of a model in the process, tokens.", ge=1)
     api_key: Key | None = setting(None, "LLM_API_KEY",
@@ -114,10 +125,15 @@ class Settings(BaseModel):
         about="Completion tokens of requests that give none.", ge=1, le=1_000_000)
     max_prompt_bytes: int = setting(4_194_304, "APEX_MAX_PROMPT_BYTES",
         about="Longest prompt that is accepted, bytes of UTF-8.", ge=1)
-    enable_cache: bool = setting(False, "LLM_ENABLE_CACHE",
-        about="1: requests that were answered before are answered from a cache.")
-    cache_dir: Path = setting(Path(".llm_cache"), "LLM_CACHE_DIR",
-        about="Where that cache lies.")
+    enable_cache: bool | None = setting(None, "LLM_ENABLE_CACHE",
+        about="Which requests that were answered before are answered from the cache: not set: those "
+        "at temperature 0; 1: all; 0: only those that ask for it (docs/cache.md).")
+    cache_dir: CacheDir | None = setting(None, "LLM_CACHE_DIR",
+        about="Directory in which the cache lies, such as `.llm_cache`; not set: it lies in Redis.")
+    cache_ttl_s: Seconds = setting(DAY_S, "APEX_CACHE_TTL_S",
+        about="How long an answer stays in the cache.")
+    cache_max_mb: int = setting(64, "APEX_CACHE_MAX_MB",
+        about="Size of the cache, MB; the oldest answers go first. 0: no cache.", ge=0, le=1_000_000)
 
     timeout_s: Seconds = setting(180.0, "APEX_LLM_TIMEOUT_S", "LLM_TIMEOUT",
         about="Run time of requests that give none, from the claim.", le=DAY_S)
@@ -207,6 +223,18 @@ class Settings(BaseModel):
                 raise ValueError(f"two instances have the name {one.name!r}; each needs its own")
             seen.add(one.name)
         return tuple(one.stubbed() for one in instances) if info.data.get("stub") else instances
+
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _parse_fallbacks(cls, value: object) -> object:
+        return parse_fallbacks(value)
+
+    @field_validator("fallbacks")
+    @classmethod
+    def _usable_fallbacks(cls, chains: Fallbacks, info: ValidationInfo) -> Fallbacks:
+        if "instances" in info.data:  # otherwise they are complained of
+            check_fallbacks(chains, {one.served_model for one in info.data["instances"]})
+        return chains
 
     @field_validator("budgets", mode="before")
     @classmethod
@@ -311,7 +339,7 @@ def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Set
 def _validated(given: Mapping[str, Given], path: Path | None) -> Settings:
     for field, (value, source) in given.items():
         # Pydantic takes True for 1; here it is a slip.
-        if isinstance(value, bool) and Settings.model_fields[field].annotation is not bool:
+        if isinstance(value, bool) and Settings.model_fields[field].annotation not in _TRUTHS:
             raise InvalidSetting(f"{source} takes no true or false; see docs/settings.md.")
     try:
         return Settings(config=path, **{field: value for field, (value, _) in given.items()})

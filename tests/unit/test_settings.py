@@ -94,7 +94,10 @@ def test_an_argument_wins_over_apex_over_llm_over_the_file_over_the_default(tmp_
         ("LLM_TOP_P", "1", "top_p", 1),
         ("LLM_MAX_TOKENS", "64", "max_tokens", 64),
         ("LLM_ENABLE_CACHE", "true", "enable_cache", True),
-        ("LLM_CACHE_DIR", "c", "cache_dir", Path("c")),
+        ("LLM_ENABLE_CACHE", "false", "enable_cache", False),
+        ("LLM_CACHE_DIR", "c", "cache_dir", Path("c").absolute()),
+        ("APEX_CACHE_TTL_S", "60", "cache_ttl_s", 60),
+        ("APEX_CACHE_MAX_MB", "0", "cache_max_mb", 0),
         ("APEX_LOG_PROMPTS", "1", "log_prompts", True),
         ("APEX_MOCK_DIRECTIVES", "yes", "mock_directives", True),
         ("APEX_EPISODE_TIMEOUT_S", "60", "episode_timeout_s", 60),
@@ -209,6 +212,37 @@ def test_an_unknown_instance_is_named_beside_the_known_ones() -> None:
     assert settings.instance("inst11").name == "inst11"
     with pytest.raises(InvalidSetting, match=r"'inst12'; known: inst0, .*inst9 and 2 more; use"):
         settings.instance("inst12")
+
+
+# --- fallbacks ---
+
+TWO = '[[instances]]\nname = "a"\nmodel = "big"\n[[instances]]\nname = "b"\nmodel = "small"\n'
+
+
+def test_a_model_has_others_that_are_tried_after_it(tmp_path: Path) -> None:
+    settings = load_settings(env=in_file(tmp_path, f'{TWO}[fallbacks]\nbig = ["small"]'))
+    assert settings.fallbacks == {"big": ("small",)}
+    assert load_settings(env=settings.to_env()) == settings
+    assert load_settings(env=in_file(tmp_path, f'{TWO}[fallbacks]\nbig = "small"')) == settings
+
+
+@pytest.mark.parametrize(
+    ("chains", "expected"),
+    [
+        ('big = ["smal"]', "no instance has the model 'smal'; did you mean 'small'?"),
+        ('bgi = ["small"]', "no instance has the model 'bgi'; did you mean 'big'?"),
+        ('big = ["small"]\nsmall = ["big"]', "'big' leads back to itself; a chain has an end"),
+        ('big = ["big"]', "a model is named twice in the chain of 'big'"),
+        ('big = ["small", "small"]', "a model is named twice in the chain of 'big'"),
+        ("big = []", "'big' has no model after it; leave it out"),
+        ("big = 5", "big of fallbacks in"),
+    ],
+)
+def test_a_chain_of_models_that_cannot_be_followed_is_refused(
+    tmp_path: Path, chains: str, expected: str
+) -> None:
+    assert expected in complaint(in_file(tmp_path, f"{TWO}[fallbacks]\n{chains}"))
+    assert "takes models by model" in complaint(in_file(tmp_path, "fallbacks = 5"))
 
 
 # --- budgets ---
