@@ -27,7 +27,12 @@ def template(source: str) -> ChatTemplate:
     """With a clock by which every look at it takes a millisecond, and a time of one second."""
     ticks = itertools.count()
     return ChatTemplate(
-        source, bos="<s>", eos="</s>", limit_s=1.0, clock=lambda: next(ticks) / 1000
+        source,
+        bos="<s>",
+        eos="</s>",
+        backend="llama_cpp",
+        limit_s=1.0,
+        clock=lambda: next(ticks) / 1000,
     )
 
 

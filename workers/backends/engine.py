@@ -43,6 +43,7 @@ class Engine(Protocol):
 
     tokens: list[int]
     read_tokens: int
+    n_vocab: int
 
     @property
     def room(self) -> int:
@@ -105,6 +106,10 @@ class Engine(Protocol):
 
     def restore(self, tokens: Sequence[int], data: Any) -> None:
         """Puts back what :meth:`save` returned when the cache held ``tokens``."""
+        ...
+
+    def close(self) -> None:
+        """Gives the memory back."""
         ...
 
 

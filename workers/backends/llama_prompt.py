@@ -1,71 +1,41 @@
-"""A request as the text that the model reads."""
+"""The chat template of a model in a GGUF file, or one that llama.cpp brings."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
 from llama_cpp import llama_cpp as lib
 
 from ledger.errors import InvalidRequest, InvalidSetting
-from ledger.messages import ChatMessage, Request
+from ledger.messages import ChatMessage
 from workers.backends.llama_engine import Engine, failed
+from workers.backends.prompt import RAW, Render
 from workers.backends.template import ChatTemplate
 
-RAW = "raw"
 MOST_NAMES = 1000
 
-Render = Callable[[Sequence[ChatMessage]], str]
 
+def renderer(engine: Engine, chat_format: str | None) -> Render | None:
+    """How messages become text; None for a model that reads prompts as they are.
 
-class Prompter:
-    """Renders requests for one model."""
+    Args:
+        engine: the model.
+        chat_format: see :class:`workers.backends.llama_options.LlamaOptions`.
 
-    def __init__(self, engine: Engine, chat_format: str | None) -> None:
-        """
-        Args:
-            engine: the model.
-            chat_format: see :class:`workers.backends.llama_options.LlamaOptions`.
-
-        Raises:
-            InvalidSetting: there is no template of this name.
-            BackendError: the model's own template is broken, or does what it may not.
-        """
-        self._render = _renderer(engine, chat_format)
-        if self._render is not None:
-            self._try_out(self._render)
-
-    def text(self, request: Request) -> str:
-        """A prompt is the one message of a user, or goes in as it is where there is no template.
-
-        Raises:
-            InvalidRequest: there are messages and no template, or the template refuses them.
-        """
-        if self._render is not None:
-            prompt = ChatMessage(role="user", content=request.prompt or "")
-            return self._render(request.messages or (prompt,))
-        if request.prompt is not None:
-            return request.prompt
-        raise InvalidRequest(
-            "This model has no chat template; give a prompt instead of messages, "
-            "or set chat_format in its instance's table."
-        )
-
-    @staticmethod
-    def _try_out(render: Render) -> None:
-        with suppress(InvalidRequest):  # it wants other messages, which is its right
-            render([ChatMessage(role="user", content="test")])
-
-
-def _renderer(engine: Engine, chat_format: str | None) -> Render | None:
+    Raises:
+        InvalidSetting: there is no template of this name.
+        BackendError: the model's own template is broken.
+    """
     if chat_format == RAW:
         return None
     if chat_format is not None:
         return _named(chat_format)
     if engine.chat_template is None:
         return None
-    return ChatTemplate(engine.chat_template, bos=engine.bos, eos=engine.eos).render
+    return ChatTemplate(
+        engine.chat_template, bos=engine.bos, eos=engine.eos, backend="llama_cpp"
+    ).render
 
 
 def _named(name: str) -> Render:

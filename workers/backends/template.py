@@ -35,6 +35,7 @@ class ChatTemplate:
         *,
         bos: str,
         eos: str,
+        backend: str,
         limit_s: float = LIMIT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -43,7 +44,7 @@ class ChatTemplate:
         Raises:
             BackendError: it is broken.
         """
-        self._sandbox = Sandbox(limit_s, clock)
+        self._sandbox, self._backend = Sandbox(limit_s, clock), backend
         self._constants = {"bos_token": bos, "eos_token": eos}
         self._template = self._guarded(lambda: self._sandbox.from_string(source))
 
@@ -74,21 +75,20 @@ class ChatTemplate:
                 f"The model's chat template refuses these messages: {_short(error)}."
             ) from None
         except SecurityError as error:
-            raise _broken("was stopped", error) from None
+            raise self._broken("was stopped", error) from None
         except TemplateError as error:
-            raise _broken("is broken", error) from None
+            raise self._broken("is broken", error) from None
         except Exception as error:  # noqa: BLE001  a template can raise what Python can
-            raise _broken("fails", error) from None
+            raise self._broken("fails", error) from None
 
-
-def _broken(how: str, error: Exception) -> ApexError:
-    said = _short(error) or type(error).__name__
-    return BackendError(
-        f"The model's chat template {how}: {said}; "
-        "set chat_format in the instance's table, or take another file of the model.",
-        backend="llama_cpp",
-        retriable=False,
-    )
+    def _broken(self, how: str, error: Exception) -> ApexError:
+        said = _short(error) or type(error).__name__
+        return BackendError(
+            f"The model's chat template {how}: {said}; "
+            "set chat_format in the instance's table, or take another file of the model.",
+            backend=self._backend,
+            retriable=False,
+        )
 
 
 def _short(error: Exception) -> str:
