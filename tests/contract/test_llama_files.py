@@ -18,7 +18,7 @@ from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSettin
 from ledger.settings import load_settings
 from tests.support import tiny_gguf
 from tests.support.sentences import is_one_sentence
-from workers.backends import create, llama_memory, llama_source
+from workers.backends import create, llama_source, memory
 from workers.backends.base import Say, unsaid
 
 
@@ -115,11 +115,11 @@ def test_the_context_counts_against_memory(model: Path) -> None:
     need = 1000 + 512 * per_token
 
     assert header.kv_bytes_per_token() == per_token
-    facts = {"weight_bytes": 1000, "ctx_tokens": 512}
-    llama_memory.refuse_if_too_large(model, header, **facts, available=need)
-    llama_memory.refuse_if_too_large(model, header, **facts, available=None)
+    facts = {"weight_bytes": 1000, "kv_bytes_per_token": per_token, "ctx_tokens": 512}
+    memory.refuse_if_too_large("model", **facts, available=need)
+    memory.refuse_if_too_large("model", **facts, available=None)
     with pytest.raises(InvalidSetting, match="are left"):
-        llama_memory.refuse_if_too_large(model, header, **facts, available=need - 1)
+        memory.refuse_if_too_large("model", **facts, available=need - 1)
 
 
 def test_available_memory_is_known_here() -> None:

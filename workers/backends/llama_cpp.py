@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from budgets import gguf, gguf_files, machine
-from ledger.errors import BackendError, BackendMissing, InvalidSetting
+from ledger.errors import BackendError, BackendMissing
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
-from workers.backends import llama_memory, llama_options, llama_source
+from workers.backends import llama_options, llama_source, memory
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 
 if TYPE_CHECKING:
@@ -50,11 +50,6 @@ class LlamaCppBackend:
         """
         if find_spec("llama_cpp") is None:
             raise BackendMissing(backend="llama_cpp", extra="llama")
-        if spec.slots != 1:
-            raise InvalidSetting(
-                f"{spec.name} has {spec.slots} slots and llama_cpp serves one job at a time; "
-                "leave slots out and start more instances."
-            )
         self._settings = settings
         self._options = llama_options.parse(spec)
         self._source = llama_source.source_of(spec, settings)
@@ -95,10 +90,10 @@ class LlamaCppBackend:
         from workers.backends.llama_model import LlamaModel
 
         if self._settings.memory_check:
-            llama_memory.refuse_if_too_large(
-                path,
-                header,
-                weight_bytes=gguf_files.size_of(path),
+            memory.refuse_if_too_large(
+                path.name,
+                weight_bytes=gguf_files.size_of(path),  # mapped, so instances share them
+                kv_bytes_per_token=header.kv_bytes_per_token(),
                 ctx_tokens=self._window,
                 available=machine.available_bytes(on_gpu=offloads(self._options.n_gpu_layers)),
             )

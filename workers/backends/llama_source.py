@@ -8,7 +8,7 @@ from budgets.gguf_files import ON_THE_HUB, named_for, parts_of
 from ledger.errors import InvalidSetting
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Say, unsaid
-from workers.backends.llama_download import download
+from workers.backends.hub import download
 
 
 def source_of(spec: InstanceSpec, settings: Settings) -> str:

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import cast
 
-from ledger.errors import BackendMissing, UnknownBackend
+from ledger.errors import BackendMissing, InvalidSetting, UnknownBackend
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Backend
 
@@ -30,7 +30,8 @@ def create(spec: InstanceSpec, settings: Settings) -> Backend:
     Raises:
         UnknownBackend: there is none of that name.
         BackendMissing: its library is not installed.
-        InvalidSetting: an option of the instance is unknown to it or has a bad value.
+        InvalidSetting: an option of the instance is unknown to it or has a bad value, or the
+            instance has more slots than it can serve.
     """
     table = known()
     if spec.backend not in table:
@@ -43,4 +44,15 @@ def create(spec: InstanceSpec, settings: Settings) -> Backend:
     except ModuleNotFoundError as error:
         extra = EXTRAS.get(spec.backend, spec.backend)
         raise BackendMissing(backend=spec.backend, extra=extra) from error
-    return cast(Backend, factory(spec, settings))
+    backend = cast(Backend, factory(spec, settings))
+    _refuse_too_many_slots(spec, backend.abilities.slots)
+    return backend
+
+
+def _refuse_too_many_slots(spec: InstanceSpec, most: int) -> None:
+    if 0 < most < spec.slots:
+        at_once = "one job at a time" if most == 1 else f"{most} jobs at a time"
+        raise InvalidSetting(
+            f"{spec.name} has {spec.slots} slots and {spec.backend} serves {at_once}; "
+            "lower slots or leave it out, and start more instances."
+        )

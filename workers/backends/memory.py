@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from budgets.gguf import Header
 from ledger.errors import InvalidSetting
 
 GB = 1e9
 
 
 def refuse_if_too_large(
-    path: Path, header: Header, *, weight_bytes: int, ctx_tokens: int, available: int | None
+    name: str,
+    *,
+    weight_bytes: int,
+    kv_bytes_per_token: float,
+    ctx_tokens: int,
+    available: int | None,
 ) -> None:
     """Compares weights + KV cache with the memory that is left.
 
     Args:
-        path: the model's file, for the sentence.
-        header: the file's header.
-        weight_bytes: size of all the model's files. They are mapped, so instances share them.
+        name: the model's, for the sentence.
+        weight_bytes: size of its weights as they are loaded.
+        kv_bytes_per_token: what a token of context takes.
         ctx_tokens: length of the context.
         available: bytes of memory, None if that is not known.
 
     Raises:
         InvalidSetting: they do not fit; the sentence has the arithmetic.
     """
-    kv_bytes = header.kv_bytes_per_token() * ctx_tokens
+    kv_bytes = kv_bytes_per_token * ctx_tokens
     if available is None or weight_bytes + kv_bytes <= available:
         return
     raise InvalidSetting(
-        f"{path.name} needs {(weight_bytes + kv_bytes) / GB:.1f} GB "
+        f"{name} needs {(weight_bytes + kv_bytes) / GB:.1f} GB "
         f"(weights {weight_bytes / GB:.1f} + {ctx_tokens} tokens of context {kv_bytes / GB:.1f}) "
         f"and {available / GB:.1f} GB of memory are left; "
         "take a smaller model or quantisation, or lower APEX_LLM_CTX_TOKENS "
