@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from ledger.errors import InvalidSetting
-from ledger.messages import sentence
 from ledger.settings import InstanceSpec, Settings
+from workers.backends import options
+from workers.backends.options import BackendOptions
 
 
-class LlamaOptions(BaseModel):
+class LlamaOptions(BackendOptions):
     """The backend's own settings.
 
     ``n_gpu_layers``: layers on the GPU, -1 for all, where the library was built for one.
@@ -23,8 +21,6 @@ class LlamaOptions(BaseModel):
     much of other sessions' contexts is kept, so that they are not read again. ``verbose``:
     llama.cpp's own log goes to the worker's.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     n_gpu_layers: int = Field(default=-1, ge=-1)
     n_threads: int | None = Field(default=None, ge=1, le=1024)
@@ -43,28 +39,9 @@ def parse(spec: InstanceSpec) -> LlamaOptions:
     Raises:
         InvalidSetting: one is unknown or has a bad value.
     """
-    known = LlamaOptions.model_fields.keys()
-    for name in spec.options:
-        if name not in known:
-            raise InvalidSetting(
-                f"{spec.name}: the backend {spec.backend} has no option {name!r}; "
-                f"it has {', '.join(known)}."
-            )
-    try:
-        return LlamaOptions.model_validate(spec.options)
-    except ValidationError as error:
-        raise InvalidSetting(f"{spec.name}: {sentence(error)}") from None
+    return options.parse(spec, LlamaOptions)
 
 
-def threads(options: LlamaOptions, settings: Settings) -> int:
+def threads(own: LlamaOptions, settings: Settings) -> int:
     """Threads of one instance: as told, or this process's cores shared among all its like."""
-    if options.n_threads is not None:
-        return options.n_threads
-    sharing = sum(one.backend == "llama_cpp" for one in settings.instances)
-    return max(1, _cores() // max(1, sharing))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return options.threads(own.n_threads, "llama_cpp", settings)

@@ -1,0 +1,56 @@
+"""What an instance's table in ``apexq.toml`` may say to its backend."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ledger.errors import InvalidSetting
+from ledger.messages import sentence
+from ledger.settings import InstanceSpec, Settings
+
+
+class BackendOptions(BaseModel):
+    """A backend's own settings: what it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+T = TypeVar("T", bound=BackendOptions)
+
+
+def parse(spec: InstanceSpec, kind: type[T]) -> T:
+    """The instance's options.
+
+    Raises:
+        InvalidSetting: one is unknown or has a bad value.
+    """
+    known = kind.model_fields.keys()
+    for name in spec.options:
+        if name not in known:
+            raise InvalidSetting(
+                f"{spec.name}: the backend {spec.backend} has no option {name!r}; "
+                f"it has {', '.join(known)}."
+            )
+    try:
+        # As JSON, which has lists where Python has tuples.
+        return kind.model_validate_json(json.dumps(spec.options))
+    except ValidationError as error:
+        raise InvalidSetting(f"{spec.name}: {sentence(error)}") from None
+
+
+def threads(n_threads: int | None, backend: str, settings: Settings) -> int:
+    """Threads of one instance: as told, or this process's cores shared among all its like."""
+    if n_threads is not None:
+        return n_threads
+    sharing = sum(one.backend == backend for one in settings.instances)
+    return max(1, _cores() // max(1, sharing))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
