@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import xxhash
 
 from ledger.errors import InvalidRequest
 from ledger.messages import Request
@@ -41,6 +44,11 @@ def choice_of(request: Request, settings: Settings, n_vocab: int) -> Choice:
         repeats=temperature == 0 or request.seed is not None,
         bias=_bias(request.logit_bias or {}, n_vocab),
     )
+
+
+def seed_of(seed: int, place: int) -> int:
+    """A seed of 32 bits for the draw of the token at this place of an answer."""
+    return xxhash.xxh32_intdigest(struct.pack("<QQ", seed, place))
 
 
 def _bias(given: Mapping[str, float], n_vocab: int) -> dict[int, float]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import math
-import struct
 from typing import Any
 
 import numpy as np
-import xxhash
 from llama_cpp import llama_cpp as lib
 
-from workers.backends.choice import Choice
+from workers.backends.choice import Choice, seed_of
 from workers.backends.llama_engine import Engine, Logits, failed
 
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp takes this one for "any"
@@ -108,13 +106,8 @@ class Sampler:
             lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
         lib.llama_sampler_apply(self._chain, ctypes.byref(array))
         if self._choice.temperature > 0:
-            draw = lib.llama_sampler_init_dist(_seed(self._choice.seed, place))
+            draw = lib.llama_sampler_init_dist(seed_of(self._choice.seed, place) % RANDOM_SEED)
             lib.llama_sampler_apply(draw, ctypes.byref(array))
             lib.llama_sampler_free(draw)
         chosen = array.data[array.selected]
         return int(chosen.id), float(chosen.logit)
-
-
-def _seed(seed: int, place: int) -> int:
-    """A seed of 32 bits for the token at this place."""
-    return xxhash.xxh32_intdigest(struct.pack("<QQ", seed, place)) % RANDOM_SEED
