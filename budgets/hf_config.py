@@ -69,6 +69,12 @@ def read(folder: Path) -> Model | None:
     return None
 
 
+def trained_ctx(fields: dict[str, Any]) -> int | None:
+    """Tokens of context that a model was made for, by its ``config.json``; None if it is silent."""
+    length = fields.get("text_config", fields).get("max_position_embeddings")
+    return length if isinstance(length, int) and length > 0 else None
+
+
 def parse(fields: dict[str, Any]) -> Config:
     """A ``config.json`` as a shape; that of a model with images has the text's in ``text_config``.
 
