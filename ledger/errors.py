@@ -241,11 +241,15 @@ class JobExpired(DeadlineExceeded):
 
 class BackendError(JobFailed):
     """The model's library or server reported an error; ``backend``, ``retriable``: another attempt
-    may succeed, after ``retry_after_s`` if it has that.
+    may succeed, after ``retry_after_s`` if it has that; ``said``: its own words, where it has some.
     """
 
     code = "backend_error"
     default = "The backend reported an error."
+    passes = False
+
+    def __init__(self, message: str | None = None, /, **facts: Any) -> None:
+        super().__init__(message, **{"retriable": self.passes, **facts})
 
 
 class ContextTooLong(BackendError):
@@ -285,6 +289,7 @@ class RateLimited(BackendError):
     It spends no attempt: the instance starts no job until that is over.
     """
 
+    passes = True
     code = "rate_limited"
     default = "The provider takes no more requests for {retry_after_s} s ({said})."
 

@@ -356,13 +356,24 @@ def finish(
             keys.celery_meta(job_id),
             json.dumps(celery_meta(result)),
             retention_ms,
-            result.usage.prompt_tokens,
+            0 if result.cached else result.usage.prompt_tokens,
             model,
             usage_ms,
             *(turn.args if turn else ()),
         ],
         lambda reply: reply == "finished",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """An instance's rest, because its model's provider takes no more requests for now.
+
+    ``patience_ms``: since when a job may have been given back so before it is given up.
+    """
+
+    ms: int
+    patience_ms: int
 
 
 def requeue(
@@ -374,14 +385,18 @@ def requeue(
     failed: bool,
     wait_ms: int = 0,
     lease_over: bool = False,
+    rest: Rest | None = None,
 ) -> Call[Literal["queued", "exhausted", "stopped", "fenced", "renewed"]]:
     """Gives a running job back, before all others of its band; ``failed`` spends one attempt.
 
     It waits ``wait_ms`` until it is run again, or longer after several failures. With
-    ``lease_over`` only a job is given back whose lease has run out.
+    ``lease_over`` only a job is given back whose lease has run out. With a ``rest`` its instance
+    starts no job until that is over, and a job that has made nothing yet has its limit in the
+    queue again.
 
-    Reads as ``exhausted`` when that was its last attempt, and ``stopped`` when it was cancelled
-    meanwhile: nothing was changed, and the caller ends it with :func:`finish`.
+    Reads as ``exhausted`` when that was its last attempt or the rest's patience is over, and
+    ``stopped`` when it was cancelled meanwhile: nothing was changed, and the caller ends it with
+    :func:`finish`.
     """
     event = Event(
         kind="requeued",
@@ -401,8 +416,17 @@ def requeue(
             keys.queue(instance),
             keys.leaving(instance),
             keys.DELAYED,
+            keys.EXPIRING,
         ],
-        [job_id, fence, event.body(), int(failed), wait_ms, int(lease_over)],
+        [
+            job_id,
+            fence,
+            event.body(),
+            int(failed),
+            wait_ms,
+            int(lease_over),
+            *((rest.ms, rest.patience_ms) if rest else ()),
+        ],
         lambda reply: reply,
     )
 

@@ -17,6 +17,7 @@ class InstanceFacts:
     ``state`` is empty if it never registered. ``waiting`` and ``running`` count jobs. ``heard_s``
     is how many seconds ago its worker last gave a sign of life; None: never. ``window``: tokens of
     context of its model; 0: not known yet, or no limit of its own. ``drained``: it starts no jobs.
+    ``rest_s``: nor does it for so long, because its provider takes no more requests.
     """
 
     name: str
@@ -29,6 +30,7 @@ class InstanceFacts:
     heard_s: float | None
     window: int = 0
     drained: bool = False
+    rest_s: float = 0.0
 
 
 def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
@@ -46,10 +48,20 @@ def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
 
 
 def _facts_of(name: str, row: list[Any]) -> InstanceFacts:
-    state, why, node, pid, waiting, woken, running, heard_ms, window, drained = row
+    state, why, node, pid, waiting, woken, running, heard_ms, window, drained, rest_ms = row
     # A job whose wake-up is on its way still waits.
     heard_s = None if heard_ms < 0 else heard_ms / 1000
     waiting += woken
     return InstanceFacts(
-        name, state, why, node, pid, waiting, running, heard_s, window, bool(drained)
+        name=name,
+        state=state,
+        why=why,
+        node=node,
+        pid=pid,
+        waiting=waiting,
+        running=running,
+        heard_s=heard_s,
+        window=window,
+        drained=bool(drained),
+        rest_s=rest_ms / 1000,
     )

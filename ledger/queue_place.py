@@ -30,7 +30,8 @@ class Queue:
     ``ahead``: jobs of each band, URGENT first, that are served earlier. ``running``: jobs that run.
     ``run_ms``: the average run, 0 if none is known. ``state``, ``reason``: the instance's own,
     empty if it never registered. ``silent_ms``: since it was heard; -1: never. ``pause_ms``: that
-    the job waits before its next attempt.
+    the job waits before its next attempt. ``rest_ms``: that the instance starts no job, because its
+    model's provider takes no more requests.
     """
 
     instance: str
@@ -42,6 +43,7 @@ class Queue:
     reason: str
     silent_ms: int
     pause_ms: int = 0
+    rest_ms: int = 0
 
     @property
     def position(self) -> int:
@@ -53,14 +55,15 @@ class Queue:
         """Seconds until it starts, or None."""
         if not self.run_ms or self._trouble():
             return None
-        return round((self.position * self.run_ms / self.slots + self.pause_ms) / 1000, 1)
+        waits_ms = max(self.pause_ms, self.rest_ms)
+        return round((self.position * self.run_ms / self.slots + waits_ms) / 1000, 1)
 
     @property
     def why(self) -> str:
         """What it waits for."""
         if self.pause_ms:
             return f"its next attempt is in {math.ceil(self.pause_ms / 1000)} s"
-        return self._trouble() or self._behind() or f"next on {self.instance}"
+        return self._trouble() or self._rests() or self._behind() or f"next on {self.instance}"
 
     def _trouble(self) -> str:
         """Why the instance takes no jobs now; empty if it does."""
@@ -71,6 +74,11 @@ class Queue:
         if self.silent_ms > QUIET_MS:
             return f"{self.instance} has not been heard for {self.silent_ms // 1000} s"
         return ""
+
+    def _rests(self) -> str:
+        if not self.rest_ms:
+            return ""
+        return f"its instance rests for {math.ceil(self.rest_ms / 1000)} s: the provider's limit"
 
     def _behind(self) -> str:
         bands = zip(self.ahead, sorted(Priority), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -20,7 +21,8 @@ class Turn(BaseModel):
     """One request that succeeded, as a session remembers it.
 
     ``messages``: the request's own, less the system messages it begins with, and the answer as
-    the last. ``job_id``: the job that they come from.
+    the last, with its tool calls and without its reasoning. ``job_id``: the job that they come
+    from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,9 +42,10 @@ class Session:
         """``request`` as the model reads it after the latest ``turns`` of the session.
 
         System messages stand first: the request's, or the session's where the request has none.
+        The oldest of the turns is left out where it answers a tool call of one before it.
         """
         system, own = split(request)
-        latest = self.turns[len(self.turns) - turns :]
+        latest = dropwhile(_answers_a_call, self.turns[len(self.turns) - turns :])
         earlier = [message for turn in latest for message in turn.messages]
         messages = (*(system or self.system), *earlier, *own)
         return request.model_copy(update={"prompt": None, "messages": messages})
@@ -65,6 +68,10 @@ class NewTurn:
         return self.body, self.system, self.max_turns, self.max_bytes, self.retention_ms
 
 
+def _answers_a_call(turn: Turn) -> bool:
+    return turn.messages[0].role == "tool"
+
+
 def split(request: Request) -> tuple[tuple[ChatMessage, ...], tuple[ChatMessage, ...]]:
     """The system messages that a request begins with, and its other messages."""
     if request.messages is None:
@@ -78,11 +85,20 @@ def split(request: Request) -> tuple[tuple[ChatMessage, ...], tuple[ChatMessage,
 
 
 def new_turn(
-    job_id: str, request: Request, answer: str, *, turns: int, size: int, retention_ms: int
+    job_id: str,
+    request: Request,
+    answer: str,
+    *,
+    turns: int,
+    size: int,
+    retention_ms: int,
+    tool_calls: tuple[dict[str, Any], ...] = (),
 ) -> NewTurn:
     """The turn of a job that succeeded; ``turns`` and ``size`` (bytes) cap its session."""
     system, own = split(request)
-    turn = Turn(job_id=job_id, messages=(*own, ChatMessage(role="assistant", content=answer)))
+    content = None if tool_calls and not answer else answer
+    said = ChatMessage(role="assistant", content=content, tool_calls=tool_calls)
+    turn = Turn(job_id=job_id, messages=(*own, said))
     return NewTurn(
         session_key=key_of(request),
         body=turn.model_dump_json(exclude_defaults=True),

@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -25,14 +25,16 @@ from ledger.errors import (
     JobDead,
     JobExpired,
     JobFailed,
+    RateLimited,
     to_record,
 )
-from ledger.jobs import Claim
+from ledger.jobs import Claim, Rest
 from ledger.messages import Request, Result, State, Timings, Usage
 from ledger.priority import Priority
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
 from ledger.stream import Answer
+from workers.answers import keep_answer
 from workers.backends import OPTIONS, Backend, Piece, Run
 from workers.giving_up import give_up, retention_ms
 from workers.history import turn_of, with_history
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_REASON = 300
 PAUSE_S = 1.0  # before the next attempt, where a retriable error says nothing else
+REST_S = 5.0  # of an instance, where its provider only says that it takes no more requests
 LONGEST_PAUSE_S = 3600.0
 
 ENDS: dict[type[ApexError], State] = {
@@ -84,6 +87,7 @@ class Attempt:
         self._levels = levels_of(request, place.settings)
         self._claimed_at = place.clock.monotonic()
         self._sender: Sender | None = None
+        self._held = claim.held
         self._prompt_tokens = claim.prompt_tokens
         self._before = Answer()  # what earlier attempts sent
         self._yields = 0  # how often the job has made way
@@ -96,6 +100,8 @@ class Attempt:
         """Returns the outcome, and for a job that failed the sentence that says why."""
         try:
             control = self._generate()
+        except RateLimited as error:
+            return self._rest(error)
         except BackendError as error:
             if error.facts.get("retriable"):
                 return self._try_again(error)
@@ -134,14 +140,15 @@ class Attempt:
         if claim.fence > 1:
             self._read_what_was_made()
         self._refuse_what_is_too_late()
-        self._refuse_unknown_options()
+        self._refuse_what_the_backend_lacks(self._request)
         request = self._request_in_full()
         if request is None:
             return "fenced"
         if self._place.settings.log_prompts:
             log.info("job %s is asked: %s", claim.job_id, " | ".join(request.texts))
         prompt_tokens = backend.count_tokens(request)
-        resumes = bool(self._before.text) and backend.abilities.continues
+        text = self._before.text if self._before.is_text_alone else ""
+        resumes = bool(text) and backend.abilities.continues
         allowed = self._tokens_allowed(prompt_tokens, self._before.tokens if resumes else 0)
         if allowed is None:
             return "fenced"
@@ -151,13 +158,14 @@ class Attempt:
         run = Run(
             request,
             allowed,
-            continue_from=self._before.text if resumes else "",
+            continue_from=text if resumes else "",
             attempt=claim.failures + 1,
             job_id=claim.job_id,
             stop=self._stop,
         )
         self._prompt_tokens = prompt_tokens
-        return self._stream(run, begins_anew=bool(self._before.text) and not resumes)
+        something = bool(self._before.text) or not self._before.is_text_alone
+        return self._stream(run, begins_anew=something and not resumes)
 
     def _stream(self, run: Run, *, begins_anew: bool) -> jobs.Control:
         place = self._place
@@ -211,28 +219,46 @@ class Attempt:
     def _feed(self, sender: Sender, run: Run) -> bool:
         """Hands the backend's pieces to the sender; True if the answer came to its own end."""
         pieces: Iterator[Piece] = self._place.backend.stream(run)
-        left = run.max_tokens
+        made, most = 0, run.max_tokens
         with closing(pieces):  # type: ignore[type-var]  # a generator has close()
             for piece in pieces:
                 if run.stop.is_set():
                     return False
-                if piece.tokens > left:
+                counted = piece.prompt_tokens not in (None, self._prompt_tokens)
+                if counted:
+                    most = min(most, self._recount(piece.prompt_tokens or 0, made))
+                    sender.prompt_tokens = self._prompt_tokens
+                if not _says_something(piece) and piece.tokens > most - made:
+                    piece = replace(piece, tokens=most - made)  # noqa: PLW2901
+                made += piece.tokens
+                if made > most:
                     self._finish_reason = "length"
                     return True
-                left -= piece.tokens
                 self._cached_tokens += piece.cached_tokens
-                if piece.text or piece.tokens:
+                if _says_something(piece) or piece.tokens or counted:
                     sender.put(piece)
-                if piece.finish_reason or left == 0:
+                if piece.finish_reason or made == most:
                     self._finish_reason = piece.finish_reason or "length"
                     return True
         return not run.stop.is_set()
+
+    def _recount(self, prompt: int, made: int) -> int:
+        """Takes over a server's own count of the prompt, as far as what is held reaches.
+
+        Returns how many tokens this attempt may make then, of which it has ``made`` some.
+        """
+        room = self._held - self._claim.made
+        self._prompt_tokens = min(prompt, room - made)
+        return room - self._prompt_tokens
 
     def _request_in_full(self) -> Request | None:
         """The request as the model reads it; None when fenced off."""
         if not self._request.history:
             return self._request
-        return with_history(self._place.ledger, self._place.backend, self._claim, self._request)
+        request = with_history(self._place.ledger, self._place.backend, self._claim, self._request)
+        if request is not None:
+            self._refuse_what_the_backend_lacks(request)
+        return request
 
     def _read_what_was_made(self) -> None:
         """What earlier attempts sent: to go on from, or to be kept if this one is refused."""
@@ -252,13 +278,17 @@ class Attempt:
         if 0 < claim.episode_deadline_ms < claim.claimed_ms:
             raise self._why_stopped()
 
-    def _refuse_unknown_options(self) -> None:
-        given = {name for name in OPTIONS if getattr(self._request, name) not in (None, ())}
-        lacking = given - self._place.backend.abilities.options
+    def _refuse_what_the_backend_lacks(self, request: Request) -> None:
+        abilities, backend = self._place.backend.abilities, self._place.spec.backend
+        given = [name for name in OPTIONS if getattr(request, name) not in (None, ())]
+        lacking = sorted(set(given) - abilities.options)
+        if request.images and not abilities.images:
+            lacking.append("images")
+        if (request.messages is not None or request.history) and not abilities.chat:
+            lacking.append("messages")
         if lacking:
-            name = sorted(lacking)[0]
             raise InvalidRequest(
-                f"The backend {self._place.spec.backend} does not have {name}; leave it out or "
+                f"The backend {backend} does not have {lacking[0]}; leave it out or "
                 "route the request to a model whose backend has it."
             )
 
@@ -282,7 +312,7 @@ class Attempt:
         if wanted <= 0:
             return 0
         spent = prompt + claim.made
-        held: int | None = claim.held
+        held: int | None = self._held
         if spent + wanted > claim.held:
             call = jobs.hold(
                 claim.job_id,
@@ -292,7 +322,10 @@ class Attempt:
                 levels=self._levels,
             )
             held = persist(self._place.ledger, call)
-        return None if held is None else min(wanted, held - spent)
+        if held is None:
+            return None
+        self._held = held
+        return min(wanted, held - spent)
 
     def _give_back(self, reason: str) -> tuple[Outcome, str]:
         call = jobs.requeue(
@@ -312,7 +345,7 @@ class Attempt:
     def _try_again(self, error: BackendError) -> tuple[Outcome, str]:
         """Leaves the job to its next attempt, after a pause; or gives it up after the last one."""
         place, claim = self._place, self._claim
-        reason = " ".join(error.message.split()).rstrip(".")[:LONGEST_REASON]
+        reason = _reason(error)
         pause_s = error.facts.get("retry_after_s") or PAUSE_S
         call = jobs.requeue(
             claim.job_id,
@@ -332,6 +365,30 @@ class Attempt:
                 return self._end_with(
                     give_up(place.ledger, place.settings, claim.job_id, place.spec.name, reason)
                 )
+        return Outcome.NOOP, "fenced"
+
+    def _rest(self, error: RateLimited) -> tuple[Outcome, str]:
+        """Leaves the job first of its band, and has its instance start none for a while."""
+        place, claim = self._place, self._claim
+        said_s = error.facts.get("retry_after_s") or 0
+        rest_s = min(said_s if said_s > 0 else REST_S, LONGEST_PAUSE_S)
+        reason = _reason(error)
+        call = jobs.requeue(
+            claim.job_id,
+            instance=place.spec.name,
+            fence=claim.fence,
+            reason=reason,
+            failed=False,
+            rest=Rest(int(rest_s * 1000), patience_ms=int(place.settings.retention_s * 1000)),
+        )
+        match persist(place.ledger, call):
+            case "queued":
+                log.warning("%s rests for %g s: %s", place.spec.name, rest_s, reason)
+                return Outcome.REQUEUED, reason
+            case "stopped":
+                return self._end_stopped()
+            case "exhausted":
+                return self._end_with(error)
         return Outcome.NOOP, "fenced"
 
     def _unexpected(self, error: Exception) -> BackendError:
@@ -374,11 +431,11 @@ class Attempt:
 
     def _end(self, state: State, error: ApexError | None = None) -> tuple[Outcome, str]:
         place, claim = self._place, self._claim
+        answer = self._before.then(self._sender.made) if self._sender else self._before
         result = Result(
             job_id=claim.job_id,
             state=state,
-            text=self._before.text + (self._sender.text if self._sender else ""),
-            logprobs=(*self._before.logprobs, *(self._sender.logprobs if self._sender else ())),
+            **answer.fields,
             usage=Usage(
                 prompt_tokens=self._prompt_tokens,
                 completion_tokens=claim.made + (self._sender.tokens if self._sender else 0),
@@ -390,6 +447,10 @@ class Attempt:
             timings=self._timings(),
             error=to_record(error) if error else None,
         )
+        if self._request.cache:
+            keep_answer(
+                place.ledger, place.spec, place.settings, self._request, result, answer.tokens
+            )
         call = jobs.finish(
             result,
             fence=claim.fence,
@@ -398,7 +459,7 @@ class Attempt:
             retention_ms=retention_ms(state, place.settings),
             usage_ms=int(place.settings.usage_retention_s * 1000),
             turn=(
-                turn_of(claim.job_id, self._request, result.text, place.settings)
+                turn_of(claim.job_id, self._request, answer, place.settings)
                 if self._request.history and state is State.SUCCEEDED
                 else None
             ),
@@ -420,3 +481,12 @@ class Attempt:
 
     def _since_claim_ms(self, at: float) -> float:
         return round((at - self._claimed_at) * 1000, 3)
+
+
+def _says_something(piece: Piece) -> bool:
+    return bool(piece.text or piece.reasoning or piece.tool_calls)
+
+
+def _reason(error: ApexError) -> str:
+    """Why an attempt ended, for the job's events."""
+    return " ".join(error.message.split()).rstrip(".")[:LONGEST_REASON]

@@ -9,6 +9,7 @@ from ledger.messages import Request
 from ledger.redis_client import Ledger
 from ledger.sessions import NewTurn
 from ledger.settings import Settings
+from ledger.stream import Answer
 from workers.backends import Backend
 from workers.persist import persist
 
@@ -37,12 +38,13 @@ def with_history(
     return session.before(request, turns)
 
 
-def turn_of(job_id: str, request: Request, answer: str, settings: Settings) -> NewTurn:
+def turn_of(job_id: str, request: Request, answer: Answer, settings: Settings) -> NewTurn:
     """What the session of a request that was answered keeps of it."""
     return sessions.new_turn(
         job_id,
         request,
-        answer,
+        answer.text,
+        tool_calls=answer.tool_calls,
         turns=settings.session_max_turns,
         size=settings.session_max_bytes,
         retention_ms=int(settings.session_retention_s * 1000),

@@ -98,7 +98,7 @@ class Books:
         result = Result(
             job_id=facts.job_id,
             state=state,
-            text=stream.text_of(events_of(self._ledger, facts.job_id)),
+            **stream.answer_of(events_of(self._ledger, facts.job_id)).fields,
             usage=Usage(prompt_tokens=facts.prompt_tokens, completion_tokens=facts.made),
             finish_reason="cancelled" if state is State.CANCELLED else "error",
             instance=facts.instance,

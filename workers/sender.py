@@ -15,9 +15,10 @@ from ledger import jobs
 from ledger.clock import Clock
 from ledger.episodes import EpisodeTerms
 from ledger.jobs import Claim, Control
-from ledger.messages import Event, TokenLogprob
+from ledger.messages import Event
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec
+from ledger.stream import Answer, Parts
 from workers.backends import Piece
 from workers.persist import persist
 
@@ -26,8 +27,11 @@ class Sender:
     """Carries one attempt's pieces to its stream, under its fence.
 
     ``control`` is the ledger's latest word; anything but ``go`` means that the answer is not wanted
-    any more, and ``on_stop`` was called. ``text``, ``tokens`` and ``logprobs`` are what the ledger
-    has accepted. After ``yields_until`` tokens the attempt makes way for nothing any more.
+    any more, and ``on_stop`` was called. ``made``, once it is closed, is what the ledger has
+    accepted. ``prompt_tokens`` goes out with each chunk and may be put right meanwhile.
+
+    After ``yields_until`` tokens the attempt makes way for nothing any more; nor does it once it
+    has reasoning or tool calls, from which no other attempt could go on.
     """
 
     def __init__(
@@ -44,16 +48,14 @@ class Sender:
         episode: EpisodeTerms | None = None,
     ) -> None:
         self.control: Control = "go"
-        self.text = ""
-        self.tokens = 0
-        self.logprobs: list[TokenLogprob] = []
+        self.made = Answer()
+        self.prompt_tokens = prompt_tokens
         self.first_at: float | None = None
         self._ledger, self._claim, self._spec, self._clock = ledger, claim, spec, clock
-        self._prompt_tokens = prompt_tokens
         self._yields, self._yields_until = yields_to_bands_below, yields_until
         self._episode = episode
         self._on_stop = on_stop
-        self._accepted: list[str] = []
+        self._accepted = Parts()
         self._given = self._sent = 0  # pieces
         self._pieces: SimpleQueue[Piece | None] = SimpleQueue()  # None: the answer is over
         self._thread: threading.Thread | None = None
@@ -79,6 +81,16 @@ class Sender:
             self._thread.start()
 
     @property
+    def tokens(self) -> int:
+        """Tokens that the ledger has accepted."""
+        return self._accepted.tokens
+
+    @property
+    def text(self) -> str:
+        """The text of what was made."""
+        return self.made.text
+
+    @property
     def delivered_all(self) -> bool:
         """True if no piece was left behind when the answer was stopped; known after close()."""
         return self._sent == self._given
@@ -88,7 +100,7 @@ class Sender:
         if self._thread is not None:
             self._pieces.put(None)
             self._thread.join()
-        self.text = "".join(self._accepted)
+        self.made = self._accepted.answer()
         if self._error is not None:
             raise self._error
         return self.control
@@ -128,7 +140,11 @@ class Sender:
                 text=text,
                 tokens=tokens,
                 logprobs=tuple(one for piece in pieces for one in piece.logprobs),
+                reasoning="".join(piece.reasoning for piece in pieces),
+                tool_calls=tuple(one for piece in pieces for one in piece.tool_calls),
             )
+            if event.reasoning or event.tool_calls:
+                self._yields = 0
             self._note(self._send(event, tokens), event)
         except BaseException as error:  # noqa: BLE001  it is raised in close()
             self._error = error
@@ -137,9 +153,7 @@ class Sender:
     def _note(self, control: Control, event: Event) -> None:
         self.control = control
         if control not in ("fenced", "budget"):
-            self._accepted.append(event.text)
-            self.tokens += event.tokens
-            self.logprobs += event.logprobs
+            self._accepted.add(event)
             self.first_at = self.first_at or self._clock.monotonic()
         if control != "go":
             self._on_stop()
@@ -154,7 +168,7 @@ class Sender:
             fence=self._claim.fence,
             chunk=self._chunk,
             tokens=tokens,
-            prompt_tokens=self._prompt_tokens,
+            prompt_tokens=self.prompt_tokens,
             event=event,
             slots=self._spec.slots,
             yields_to_bands_below=self._yields if sent < self._yields_until else 0,

@@ -5,6 +5,8 @@
 --            'joining': it is new or back, and jobs that belong to it wait elsewhere
 --   quiet    its waiting jobs are not woken: 'drained', or 'settling': jobs that belong to it are
 --            being brought, which come before those that it got meanwhile
+--   rest     nor are they while this is there: until when its provider takes no more requests, ms.
+--            mend.lua takes it away, and nothing else
 --   routes   how often agents were given another home. A submit by an older count is refused, or an
 --            agent's next job could be sent home while the one before it goes to the stand-in.
 

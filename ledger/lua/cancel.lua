@@ -4,6 +4,7 @@
 -- KEYS 1 job  2 request  3 stream  4 result  5 waiting  6 woken  7 prefix of usage  8 tenants
 --      9 instances  10 delayed  11 expiring  12.. budget levels
 -- ARGV 1 id  2 instance the keys belong to  3 record JSON, with what it made but without its text
+--      and reasoning
 --      4 event JSON  5 Celery's channel  6 Celery's meta  7 ttl ms  8 ms that usage is kept
 -- Returns 'cancelled' | 'stopping' | 'moved' (read the job again) | 'gone'
 --      | the terminal state that it had
@@ -13,15 +14,21 @@
 --!include _usage
 --!include _close
 
--- What the job made before it was given back.
-local function text_of(stream)
-  local parts = {}
+-- What the job made before it was given back. Calls of tools that were not complete are of no use.
+local function made_before(stream)
+  local texts, thoughts = {}, {}
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do
     local event = cjson.decode(entry[2][2])
-    if event.kind == 'reset' then parts = {} end
-    parts[#parts + 1] = event.text
+    if event.kind == 'reset' then texts, thoughts = {}, {} end
+    texts[#texts + 1], thoughts[#thoughts + 1] = event.text, event.reasoning
   end
-  return table.concat(parts)
+  return { text = table.concat(texts), reasoning = table.concat(thoughts) }
+end
+
+-- The record with the first empty value of this name filled in: its own, no fact of its error.
+local function with_value(record, name, value)
+  local before, after = record:match('^(.-"' .. name .. '":)""(.*)$')
+  return before .. cjson.encode(value) .. after
 end
 
 local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'made', 'prompt', 'held', 'seq', 'tenant',
@@ -36,10 +43,9 @@ if h[1] ~= 'queued' then return h[1] end
 local prompt, made, usage, record = tonumber(h[4] or 0), tonumber(h[3]), nil, ARGV[3]
 if tonumber(h[6] or 0) > 0 then  -- it ran, and perhaps once more since the caller looked
   if tonumber(record:match('"completion_tokens":(%d+)')) ~= made then return 'moved' end
-  local sound, text = pcall(text_of, KEYS[3])
+  local sound, parts = pcall(made_before, KEYS[3])
   if sound then
-    local before, after = record:match('^(.-"text":)""(.*)$')
-    record = before .. cjson.encode(text) .. after
+    for name, value in pairs(parts) do record = with_value(record, name, value) end
   end
 end
 if prompt + made > 0 then

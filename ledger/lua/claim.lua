@@ -2,7 +2,9 @@
 -- Takes a job for a worker, if it still applies, and pushes the instance's next wake-up.
 -- Asked again with the same nonce (a reply that was lost), it answers the same.
 --
--- A turn whose session runs already is held back instead. A drained instance takes none.
+-- A turn whose session runs already is held back instead. A drained instance takes none. One that
+-- rests takes none either: a job waits on there like one whose wake-up is lost, until mend.lua wakes
+-- it.
 --
 -- KEYS 1 job  2 request  3 entry  4 waiting  5 woken  6 running  7 fair  8 queue  9 held back
 --      10 expiring  11 delayed
@@ -15,7 +17,7 @@
 --!include _episode
 --!include _turn_order
 local now = now_ms()
-local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots', 'quiet')  -- see _routes.lua
+local entry = redis.call('HMGET', KEYS[3], 'wakeup', 'slots', 'quiet', 'rest')  -- see _routes.lua
 -- A damaged job must not keep the next wake-up from being pushed.
 local h = redis.pcall('HMGET', KEYS[1], 'state', 'instance', 'nonce', 'fence', 'submitted',
   'timeout', 'held', 'made', 'failures', 'spent', 'prompt', 'deadline',
@@ -43,6 +45,10 @@ if mine and entry[3] == 'drained' then  -- it waits on, before all others
   mine = false
   redis.call('ZADD', KEYS[4], 'NX', early_score(KEYS[7], tonumber(h[17])), ARGV[1])
 end
+if mine and entry[4] then
+  mine = false
+  redis.call('ZADD', KEYS[5], now_exactly(), ARGV[1])  -- in the order of their turns
+end
 if mine then
   fence, deadline = h[4] + 1, now + h[6] - (h[10] or 0)
   redis.call('ZREM', KEYS[4], ARGV[1])
@@ -53,7 +59,7 @@ if mine then
   if h[18] then redis.call('ZREM', KEYS[10], ARGV[1]) end
   if tonumber(h[9]) > 0 then redis.call('ZREM', KEYS[11], ARGV[1]) end
 end
-if entry[1] and not entry[3] then
+if entry[1] and not entry[3] and not entry[4] then
   push_wakeups(KEYS[4], KEYS[5], KEYS[7], KEYS[8], entry[1], tonumber(entry[2]), now)
 end
 if not sound and (h.err or h[1]) then return { 'noop', 'corrupt' } end

@@ -8,7 +8,7 @@
 --!include _clock
 --!include _order
 if redis.call('HEXISTS', KEYS[6], ARGV[1]) == 0 then return nil end
-local e = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed')
+local e = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed', 'rest')
 local drained, closed = e[3] == 'drained', e[4] and 1 or 0
 if drained == (ARGV[2] == '1') then return { 0, closed } end
 if ARGV[2] == '1' then
@@ -17,7 +17,7 @@ else
   redis.call('HDEL', KEYS[1], 'quiet')
   if closed == 1 then
     redis.call('HSET', KEYS[1], 'closed', 'joining')
-  elseif e[1] then
+  elseif e[1] and not e[5] then
     push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], e[1], tonumber(e[2]), now_ms())
   end
 end

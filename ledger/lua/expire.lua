@@ -9,14 +9,15 @@
 --!include _levels
 --!include _usage
 --!include _close
-local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'fence', 'held', 'seq')
+local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'held', 'seq')
 if h[1] == 'queued' and h[2] ~= ARGV[2] then return 'moved' end
-redis.call('ZREM', KEYS[7], ARGV[1])
-if h[1] ~= 'queued' or h[3] ~= '0' then return 'begun' end
+-- A claim takes it out of the list, and only a job that has made nothing is put there again.
+local listed = redis.call('ZREM', KEYS[7], ARGV[1]) == 1
+if h[1] ~= 'queued' or not listed then return 'begun' end
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 8), {
-  held = h[4], seq = h[5], prompt = 0, made = 0, now = now_ms(),
+  held = h[3], seq = h[4], prompt = 0, made = 0, now = now_ms(),
   state = 'expired', record = ARGV[3], body = ARGV[4], meta_channel = ARGV[5], meta = ARGV[6],
   ttl_ms = ARGV[7] })
 return 'expired'

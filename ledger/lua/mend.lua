@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Repairs what an instance's workers left behind: pushes wake-ups that were lost, tops up Celery's
--- lists, lifts jobs that have waited for long, forgets who was told to make way and ended instead, and names the jobs whose lease is over.
+-- lists, lifts jobs that have waited for long, forgets who was told to make way and ended instead, and
+-- names the jobs whose lease is over. Ends the instance's rest when its time has come.
 --
 -- KEYS 1 entry  2 waiting  3 woken  4 running  5 fair  6 queue  7 held back
 --      8 prefix of jobs  9 leaving
@@ -11,9 +12,14 @@
 --!include _order
 --!include _lost
 --!include _ageing
-local e, now = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet'), now_ms()
-if e[1] and not e[3] then  -- see _routes.lua
-  push_lost(KEYS[8], KEYS[3], KEYS[7], KEYS[6], e[1], now - ARGV[1], now)
+local e, now = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'rest'), now_ms()
+local patience, rests = tonumber(ARGV[1]), e[4] and tonumber(e[4]) > now
+if e[4] and not rests then
+  redis.call('HDEL', KEYS[1], 'rest')
+  patience = 0  -- who was refused meanwhile has waited for long enough
+end
+if e[1] and not e[3] and not rests then  -- see _routes.lua
+  push_lost(KEYS[8], KEYS[3], KEYS[7], KEYS[6], e[1], now - patience, now)
   push_wakeups(KEYS[2], KEYS[3], KEYS[5], KEYS[6], e[1], tonumber(e[2]), now)
   lift_aged(KEYS[6], KEYS[8], tonumber(ARGV[3]), now)
 end

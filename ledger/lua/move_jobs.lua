@@ -44,8 +44,8 @@ if #woken > 0 then
   end
 end
 write_tags(tags)
-local e = redis.call('HMGET', KEYS[5], 'wakeup', 'slots', 'quiet')
-if e[1] and not e[3] then
+local e = redis.call('HMGET', KEYS[5], 'wakeup', 'slots', 'quiet', 'rest')
+if e[1] and not e[3] and not e[4] then
   push_wakeups(KEYS[6], KEYS[7], KEYS[8], KEYS[9], e[1], tonumber(e[2]), now_ms(), bands)
 end
 return moved

@@ -13,7 +13,8 @@ local function add(id)
   if not seen[id] then ids[#ids + 1], seen[id] = id, true end
 end
 
--- Those whose wake-up was popped and who were not claimed are before all others; then as Celery pops.
+-- Those whose wake-up was popped and who were not claimed are before all others, in the order in which
+-- that was; then as Celery pops.
 local function add_woken()
   local woken, listed = redis.call('ZRANGE', KEYS[2], 0, -1), {}
   if #woken == 0 then return end
@@ -21,16 +22,16 @@ local function add_woken()
     local list = redis.call('LRANGE', KEYS[4] .. SUFFIX[band], 0, -1)
     for i = #list, 1, -1 do listed[#listed + 1] = list[i] end
   end
-  local place = {}
-  for _, id in ipairs(woken) do
-    place[id] = 0
+  local place, since = {}, {}
+  for number, id in ipairs(woken) do
+    place[id], since[id] = 0, number
     for i, message in ipairs(listed) do
       if message:find('"' .. id .. '"', 1, true) then place[id] = i break end
     end
   end
   table.sort(woken, function(a, b)
     if place[a] ~= place[b] then return place[a] < place[b] end
-    return a < b
+    return since[a] < since[b]
   end)
   for _, id in ipairs(woken) do add(id) end
 end

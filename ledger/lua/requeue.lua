@@ -5,9 +5,14 @@
 -- What it held stays held and what it made stays counted. Asked again (a reply that was lost), it
 -- answers the same.
 --
--- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving  8 delayed
+-- Where its provider takes no more requests for now, its instance rests (see _routes.lua), and it
+-- waits like one whose wake-up is lost: mend.lua wakes it, before all others. If it has made nothing
+-- yet, its time in the queue goes on.
+--
+-- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving  8 delayed  9 expiring
 -- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)  5 ms to wait at least
 --      6 1: only if its lease is over
+--      where the instance is to rest: 7 ms  8 ms since its first such rest until it is given up
 -- Returns 'queued' | 'fenced' | 'renewed' (its lease is not over)
 --      | 'exhausted' or 'stopped' (it was cancelled): nothing was changed, the caller ends it
 --!include _clock
@@ -20,8 +25,18 @@ local function pause_after(failures)
   return failures < 2 and 0 or math.min(1000 * 4 ^ (failures - 2), LONGEST_PAUSE_MS)
 end
 
+-- A job that has made nothing yet may wait in the queue only for so long.
+local function wait_for_claim()
+  local w = redis.call('HMGET', KEYS[1], 'limits', 'submitted', 'made', 'prompt')
+  local queue_ms = w[1] and w[1]:match('^%d+')
+  if queue_ms and w[3] == '0' and not w[4] then
+    redis.call('ZADD', KEYS[9], string.format('%.0f', w[2] + queue_ms), ARGV[1])
+  end
+end
+
 local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'failures', 'attempts', 'band', 'seq',
   'claimed', 'spent', 'stop', 'lifted')
+local rested = ARGV[7] and redis.call('HGET', KEYS[1], 'rested')
 if h[1] ~= ARGV[2] then return 'fenced' end
 if h[2] == 'queued' then return 'queued' end
 if h[2] ~= 'running' then return 'fenced' end
@@ -32,6 +47,7 @@ end
 if h[9] and h[9] ~= 'leave' then return 'stopped' end
 local failures, event = h[3] + ARGV[4], ARGV[3]
 if failures >= tonumber(h[4]) then return 'exhausted' end
+if rested and now - rested >= tonumber(ARGV[8]) then return 'exhausted' end
 local pause = tonumber(ARGV[5])
 if ARGV[4] == '1' then
   pause = math.max(pause_after(failures), pause)
@@ -45,7 +61,15 @@ redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures, 'seq', h[6]
   'spent', (h[8] or 0) + now - h[7])
 append_event(KEYS[2], h[6] + 1, event)
 local template = redis.call('HGET', KEYS[3], 'wakeup')
-if pause > 0 or not template then
+if ARGV[7] then
+  local over = math.max(now + ARGV[7], tonumber(redis.call('HGET', KEYS[3], 'rest') or 0))
+  redis.call('HSET', KEYS[3], 'rest', string.format('%.0f', over))
+  redis.call('HSETNX', KEYS[1], 'rested', now)
+  wait_for_claim()
+end
+if ARGV[7] and template then
+  redis.call('ZADD', KEYS[4], now, ARGV[1])
+elseif pause > 0 or not template then
   redis.call('ZADD', KEYS[8], now + pause, ARGV[1])
 else
   push_first(KEYS[4], KEYS[6], template, ARGV[1], h[5] - (h[10] or 0), now)

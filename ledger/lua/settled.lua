@@ -5,8 +5,10 @@
 -- Returns 1 | 0: it does not settle
 --!include _clock
 --!include _order
-local e = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet')
+local e = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'rest')
 if e[3] ~= 'settling' then return 0 end
 redis.call('HDEL', KEYS[1], 'quiet')
-push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], e[1], tonumber(e[2]), now_ms())
+if not e[4] then
+  push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], e[1], tonumber(e[2]), now_ms())
+end
 return 1

@@ -6,7 +6,7 @@
 -- ARGV 1 id  2 instance
 -- Returns {flat fields of the job, record JSON or '', jobs of each band before it, jobs that run,
 --      run_ms, slots, instance's state, why, ms since that was heard or -1,
---      ms that it waits before its next attempt}
+--      ms that it waits before its next attempt, ms that its instance rests}
 -- Those before it are the waiting ones with a lower score and the wake-ups in Celery's lists that
 -- are popped earlier. A wake-up of a job that was cancelled is counted until it is popped.
 --!include _clock
@@ -38,9 +38,9 @@ for b = 0, BANDS - 1 do
 end
 local again = redis.call('ZSCORE', KEYS[9], ARGV[1])
 local pause = again and math.max(again - now_ms(), 0) or 0
-local e = redis.call('HMGET', KEYS[3], 'run_ms', 'slots', 'state', 'why', 'quiet')
+local e = redis.call('HMGET', KEYS[3], 'run_ms', 'slots', 'state', 'why', 'quiet', 'rest')
 local seen = redis.call('ZSCORE', KEYS[7], ARGV[2])
 return { redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]) or '', ahead,
   redis.call('ZCARD', KEYS[6]), tonumber(e[1] or 0), tonumber(e[2] or 1),
   e[5] == 'drained' and e[5] or e[3] or '', e[5] ~= 'drained' and e[4] or '',
-  seen and (now_ms() - seen) or -1, pause }
+  seen and (now_ms() - seen) or -1, pause, math.max(tonumber(e[6] or 0) - now_ms(), 0) }

@@ -22,7 +22,7 @@
 --!include _levels
 local FIELDS, FIRST_LEVEL = 13, 6
 local level_count = tonumber(ARGV[4])
-local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed', 'routes')
+local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed', 'routes', 'rest')
 local waiting = redis.call('ZCARD', KEYS[2])
 local now = now_ms()
 local levels, seen = {}, {}
@@ -111,7 +111,7 @@ write_tags(tags)
 for number, l in pairs(levels) do
   if l.added > 0 then add_hold(l, l.added, ARGV[5 + 2 * number]) end
 end
-if not entry[3] then
+if not entry[3] and not entry[6] then
   push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], entry[1], tonumber(entry[2]), now, bands)
 end
 return answers

@@ -6,8 +6,8 @@
 --!include _clock
 --!include _order
 local note = redis.call('GETDEL', KEYS[1])
-local entry = redis.call('HMGET', KEYS[2], 'wakeup', 'slots')
-if entry[1] then
+local entry = redis.call('HMGET', KEYS[2], 'wakeup', 'slots', 'quiet', 'rest')
+if entry[1] and not entry[3] and not entry[4] then
   push_wakeups(KEYS[3], KEYS[4], KEYS[5], KEYS[6], entry[1], tonumber(entry[2]), now_ms())
 end
 return note or ''

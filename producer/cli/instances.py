@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,10 +34,18 @@ class Instance:
 
     @property
     def state(self) -> str:
-        """``drained``, ``silent``, or ``ready``, ``starting``, ``failed``, ``stopped``."""
+        """``drained``, ``silent``, ``resting``, or ``ready``, ``starting``, ``failed``,
+        ``stopped``.
+        """
         if self.facts.drained:
             return "drained"
-        return "silent" if self.silent else self.facts.state
+        if self.silent:
+            return "silent"
+        return "resting" if self._rests else self.facts.state
+
+    @property
+    def _rests(self) -> bool:
+        return self.facts.state == "ready" and self.facts.rest_s > 0
 
     @property
     def why(self) -> str:
@@ -46,6 +55,8 @@ class Instance:
             return f"takes no jobs until `apexq resume {self.name}`{worker}"
         if self.silent:
             return f"was {self.facts.state}, and its worker gives no sign of life"
+        if self._rests:
+            return f"rests for {math.ceil(self.facts.rest_s)} s: the provider's limit"
         return self.facts.why
 
     def to_dict(self) -> dict[str, Any]:

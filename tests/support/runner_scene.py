@@ -92,6 +92,8 @@ class Scene:
                 text=piece.text,
                 tokens=piece.tokens,
                 logprobs=piece.logprobs,
+                reasoning=piece.reasoning,
+                tool_calls=piece.tool_calls,
             )
             word = self.ledger.run(
                 jobs.emit(

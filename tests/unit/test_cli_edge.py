@@ -26,7 +26,8 @@ CODES = {
     Exit.NO_REDIS: "RedisUnavailable",
     Exit.REFUSED: "InvalidRequest BudgetExceeded EpisodeOver QueueFull NoInstance UnknownModel "
     "IdempotencyConflict Rerouted",
-    Exit.JOB_FAILED: "JobFailed JobCancelled JobDead BackendError ContextTooLong",
+    Exit.JOB_FAILED: "JobFailed JobCancelled JobDead BackendError ContextTooLong "
+    "ContentRefused BackendAuth ModelNotFound RateLimited",
     Exit.NOT_FOUND: "JobNotFound",
     Exit.NO_MEMORY: "DoesNotFit",
     Exit.TIMED_OUT: "ResultTimeout DeadlineExceeded JobExpired",

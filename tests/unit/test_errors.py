@@ -72,6 +72,25 @@ def test_facts_are_attributes() -> None:
         _ = error.colour
 
 
+@pytest.mark.parametrize(
+    ("error", "retriable"),
+    [
+        (errors.BackendError(), False),
+        (errors.BackendError(retriable=True), True),
+        (errors.ContextTooLong(prompt_tokens=2, window=1), False),
+        (errors.ContentRefused(said="no"), False),
+        (errors.BackendAuth(said="no"), False),
+        (errors.ModelNotFound(model="m", said="no"), False),
+        (errors.RateLimited(retry_after_s=1, said="no"), True),
+    ],
+    ids=lambda one: getattr(one, "code", None),
+)
+def test_the_record_of_a_backends_error_says_whether_it_may_pass(
+    error: BackendError, retriable: bool
+) -> None:
+    assert to_record(error)["facts"]["retriable"] is retriable
+
+
 def test_a_fact_may_have_any_name() -> None:
     error = from_record({"code": "job_failed", "facts": {"message": "m", "self": 1, "job_id": "j"}})
     assert isinstance(error, JobFailed)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budgets.estimate import (
+    TOKENS_PER_IMAGE,
     TOKENS_PER_MESSAGE,
     TOKENS_PER_REQUEST,
     hold_for,
@@ -62,6 +63,35 @@ def test_a_speakers_name_counts() -> None:
     named = asked(messages=[{"role": "user", "content": "x", "name": "Ada"}])
     plain = asked(messages=[{"role": "user", "content": "x"}])
     assert prompt_tokens_bound(named) == prompt_tokens_bound(plain) + 3
+
+
+@settings(deadline=None)
+@given(tools)
+def test_tool_calls_and_a_choice_count_as_they_are_printed(tool: dict[str, Any]) -> None:
+    said = {"role": "assistant", "content": None}
+    calls = asked(messages=[{**said, "tool_calls": [{}, tool]}])
+    without = asked(messages=[{**said, "tool_calls": [{}]}])
+    chosen, plain = asked(prompt="x", tool_choice=tool), asked(prompt="x")
+    for more, less in ((calls, without), (chosen, plain)):
+        added = prompt_tokens_bound(more) - prompt_tokens_bound(less)
+        assert added >= len(json.dumps(tool, indent=4).encode())
+
+
+def test_the_id_that_a_tools_answer_names_counts() -> None:
+    answer = {"role": "tool", "content": "x", "tool_call_id": "call-17"}
+    named, plain = asked(messages=[answer]), asked(messages=[{"role": "tool", "content": "x"}])
+    assert prompt_tokens_bound(named) == prompt_tokens_bound(plain) + len("call-17")
+
+
+def test_an_image_counts_as_the_most_that_one_costs_however_large_its_file_is() -> None:
+    def shown(url: str, count: int) -> Request:
+        image = {"type": "image_url", "image_url": {"url": url}}
+        text = {"type": "text", "text": "What is this?"}
+        return asked(messages=[{"role": "user", "content": [text, *[image] * count]}])
+
+    plain = prompt_tokens_bound(shown("", 0))
+    for url in ("https://example.com/a.png", "data:image/png;base64," + "A" * 100_000):
+        assert prompt_tokens_bound(shown(url, 2)) == plain + 2 * TOKENS_PER_IMAGE
 
 
 def test_prompt_and_answer_are_held_together() -> None:

@@ -74,6 +74,28 @@ def test_a_turn_is_the_requests_own_messages_and_the_answer() -> None:
     assert "terse" in new.system
 
 
+def test_an_answer_that_calls_tools_is_kept_with_its_calls() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    caps: Any = {"turns": 9, "size": 999, "retention_ms": 1000, "tool_calls": (call,)}
+
+    silent = Turn.model_validate_json(new_turn("j", asking(prompt="x"), "", **caps).body)
+    spoken = Turn.model_validate_json(new_turn("j", asking(prompt="x"), "So:", **caps).body)
+
+    assert silent.messages[-1] == ChatMessage(role="assistant", content=None, tool_calls=(call,))
+    assert spoken.messages[-1] == ChatMessage(role="assistant", content="So:", tool_calls=(call,))
+
+
+def test_a_tools_answer_is_not_read_without_the_call_that_it_answers() -> None:
+    calling = Turn(job_id="j1", messages=said("user", "weather?"))
+    answering = Turn(job_id="j2", messages=(*said("tool", "rain"), *said("assistant", "It rains.")))
+    session = Session(turns=(calling, answering, turn(3)))
+
+    latest = session.before(asking(prompt="question 4"), 2)
+
+    assert contents(latest) == ["question 3", "answer 3", "question 4"]
+    assert len(contents(session.before(asking(prompt="question 4"), 3))) == 6
+
+
 def test_a_turn_is_added_to_the_session_of_its_tenant_and_agent() -> None:
     request = asking(prompt="x", tenant="t", agent_id="a:b", session_id="s")
 

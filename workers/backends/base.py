@@ -43,9 +43,9 @@ class Abilities:
     ``continues``: it can go on from partial text, so a job may be preempted and a retry resumes.
     ``options``: the options of :class:`~ledger.messages.Request` that it takes, of
     :data:`~workers.backends.base.OPTIONS`. ``window``: context length in tokens, 0 when it sets no
-    limit of its own. ``slots``: jobs that it can serve at once, each from a process of its own;
-    0: any number. ``chat``: it takes ``messages``. ``images``: they may show some. ``reasoning``:
-    it tells a model's thoughts apart from its answer.
+    limit of its own. ``slots``: jobs that it can serve at once, each from a process of its own
+    (0: any number); known before it is loaded. ``chat``: it takes ``messages``. ``images``: they
+    may show some. ``reasoning``: it tells a model's thoughts apart from its answer.
     """
 
     continues: bool = False

@@ -38,6 +38,7 @@ class MockBackend:
     abilities = Abilities(
         continues=True,
         options=frozenset({"temperature", "top_p", "top_k", "stop", "seed"}),
+        slots=0,
     )
 
     def __init__(self, spec: InstanceSpec, settings: Settings) -> None:

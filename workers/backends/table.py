@@ -14,6 +14,7 @@ from workers.backends.base import Backend
 BUILT_IN = {
     "mock": "workers.backends.mock:MockBackend",
     "llama_cpp": "workers.backends.llama_cpp:LlamaCppBackend",
+    "mlx": "workers.backends.mlx:MlxBackend",
 }
 EXTRAS: dict[str, str] = {"llama_cpp": "llama"}  # backend -> the extra that brings its library
 

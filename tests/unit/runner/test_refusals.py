@@ -73,3 +73,58 @@ def test_zero_is_a_value_of_an_option(scene: Scene, option: dict[str, Any]) -> N
 
 def test_options_that_are_not_given_are_not_refused(scene: Scene) -> None:
     assert scene.run(scene.submit(), Script([], abilities=Abilities()))[0] is Outcome.SUCCEEDED
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+SHOWN: list[dict[str, Any]] = [{"role": "user", "content": [PICTURE]}]
+
+
+def test_images_are_refused_where_the_backend_sees_none(scene: Scene) -> None:
+    job = scene.submit(prompt=None, messages=SHOWN)
+    backend = Script(pieces("a"))
+
+    outcome, why = scene.run(job, backend)
+
+    assert outcome is Outcome.FAILED
+    assert "The backend mock does not have images; leave it out or route" in why
+    assert backend.runs == []
+
+
+def test_images_reach_a_backend_that_sees_them(scene: Scene) -> None:
+    job = scene.submit(prompt=None, messages=SHOWN)
+    backend = Script(pieces("a"), abilities=Abilities(images=True))
+
+    assert scene.run(job, backend)[0] is Outcome.SUCCEEDED
+    assert len(backend.runs[0].request.images) == 1
+
+
+def test_an_image_of_an_earlier_turn_is_refused_too(scene: Scene) -> None:
+    # Given a session in which one was shown
+    asked = {"session_id": "s", "history": True}
+    first = scene.submit(prompt=None, messages=SHOWN, **asked)
+    scene.run(first, Script(pieces("a"), abilities=Abilities(images=True)))
+    # When another model, that sees none, gets the next turn
+    outcome, why = scene.run(scene.submit(**asked), Script(pieces("b")))
+    # Then
+    assert outcome is Outcome.FAILED
+    assert "does not have images" in why
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"prompt": None, "messages": [{"role": "user", "content": "hi"}]},
+        {"history": True, "session_id": "s"},
+    ],
+    ids=["messages", "history"],
+)
+def test_messages_are_refused_where_the_backend_takes_a_prompt_only(
+    scene: Scene, asked: dict[str, Any]
+) -> None:
+    backend = Script(pieces("a"), abilities=Abilities(chat=False))
+
+    outcome, why = scene.run(scene.submit(**asked), backend)
+
+    assert outcome is Outcome.FAILED
+    assert "does not have messages;" in why
+    assert backend.runs == []
