@@ -15,7 +15,9 @@ from ledger.scripts import Call
 
 
 class Descriptor(BaseModel):
-    """What a router has to know of an instance. ``weight`` is its share of the agents."""
+    """What a router has to know of an instance. ``weight`` is its share of the agents,
+    ``fingerprint`` what of its configuration changes answers; empty: nothing of it is cached.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # an older producer, a newer worker
 
@@ -25,6 +27,7 @@ class Descriptor(BaseModel):
     slots: int = 1
     roles: tuple[str, ...] = ()
     weight: float = 1.0
+    fingerprint: str = ""
 
 
 InstanceState = Literal["starting", "ready", "failed", "stopped"]

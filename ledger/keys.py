@@ -23,6 +23,8 @@ RECONCILER = f"{PREFIX}reconciler"  # hash: the worker that repairs, when it las
 DELAYED = f"{PREFIX}delayed"  # zset: jobs that wait for their next attempt; score = its time, ms
 EXPIRING = f"{PREFIX}expiring"  # zset: jobs that may not wait for ever; score = until when, ms
 DEAD = f"{PREFIX}dead"  # zset: jobs that were given up; score = when, ms
+CACHED = f"{PREFIX}cached"  # zset: answers in the cache, by their keys -> until when, ms
+CACHED_BYTES = f"{PREFIX}cached-bytes"  # hash: the same -> bytes; ``total``
 ASIDE = f"{PREFIX}aside"  # list: envelopes that no worker can read
 
 
@@ -99,6 +101,21 @@ def session(*ids: str) -> str:
     ``system``.
     """
     return ":".join([f"{PREFIX}session", *(quote(part) for part in ids)])
+
+
+def cache(tenant: str, digest: str) -> str:
+    """Hash: an answer that is kept: ``record``, ``event``; whose it was: ``agent``, ``session``."""
+    return f"{PREFIX}cache:{quote(tenant)}:{digest}"
+
+
+def cache_run(tenant: str, digest: str) -> str:
+    """String: the job whose answer equal ones wait for."""
+    return f"{PREFIX}cache-run:{quote(tenant)}:{digest}"
+
+
+def cache_parked(tenant: str, digest: str) -> str:
+    """Set: jobs that wait for it, as ``instance id``."""
+    return f"{PREFIX}cache-parked:{quote(tenant)}:{digest}"
 
 
 def note(note_id: str) -> str:

@@ -126,14 +126,14 @@ class Settings(BaseModel):
     max_prompt_bytes: int = setting(4_194_304, "APEX_MAX_PROMPT_BYTES",
         about="Longest prompt that is accepted, bytes of UTF-8.", ge=1)
     enable_cache: bool | None = setting(None, "LLM_ENABLE_CACHE",
-        about="Which requests that were answered before are answered from the cache: not set: those "
-        "at temperature 0; 1: all; 0: only those that ask for it (docs/cache.md).")
+        about="Which requests that were answered before are answered from the cache: not set: "
+        "those at temperature 0; 1: all; 0: only those that ask for it (docs/cache.md).")
     cache_dir: CacheDir | None = setting(None, "LLM_CACHE_DIR",
         about="Directory in which the cache lies, such as `.llm_cache`; not set: it lies in Redis.")
     cache_ttl_s: Seconds = setting(DAY_S, "APEX_CACHE_TTL_S",
         about="How long an answer stays in the cache.")
     cache_max_mb: int = setting(64, "APEX_CACHE_MAX_MB",
-        about="Size of the cache, MB; the oldest answers go first. 0: no cache.", ge=0, le=1_000_000)
+        about="Size of the cache, MB; the oldest answers go first. 0: no cache.", ge=0, le=10**6)
 
     timeout_s: Seconds = setting(180.0, "APEX_LLM_TIMEOUT_S", "LLM_TIMEOUT",
         about="Run time of requests that give none, from the claim.", le=DAY_S)

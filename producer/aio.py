@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import date
 from typing import Any, Self
@@ -23,7 +23,8 @@ from ledger.usage import Spent
 from producer import draining
 from producer.accounting import Accounting
 from producer.arguments import CURSOR, IDENTIFIER, check
-from producer.bulk import pipelines, refusals, rerouted
+from producer.bulk import BATCH_JOBS, pipelines, refusals, rerouted
+from producer.cache import answered
 from producer.draining import Shift
 from producer.operations import ROUTE_TRIES, Operations, Order
 from producer.outcomes import error_of, raise_unless_succeeded
@@ -126,13 +127,17 @@ class AsyncLLMClient:
     async def submit_many(self, requests: Iterable[Mapping[str, Any]]) -> list[AsyncJob]:
         """As :meth:`producer.client.LLMClient.submit_many`."""
         orders = self._operations.orders(requests)
-        refused: dict[int, ApexError | None] = {}
-        places: Sequence[int] = range(len(orders))
+        known: set[int] = set()
+        lookups = await drive_async(self._ledger, self._operations.lookups(orders))
+        for some in pipelines(lookups, BATCH_JOBS):
+            known |= answered(some, await self._ledger.run_many([one.call for one in some]))
+        refused: dict[int, ApexError | None] = dict.fromkeys(known)
+        places = [place for place in range(len(orders)) if place not in known]
         for _ in range(ROUTE_TRIES):
             batches = await drive_async(self._ledger, self._operations.submissions(orders, places))
-            for some in pipelines(batches):
-                replies = await self._ledger.run_many([batch.call for batch in some])
-                refused.update(refusals(some, replies))
+            for sent in pipelines(batches):
+                replies = await self._ledger.run_many([batch.call for batch in sent])
+                refused.update(refusals(sent, replies))
             places = rerouted(refused)
             if not places:
                 break

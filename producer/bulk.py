@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ledger.errors import ApexError, Rerouted
 from ledger.jobs import Accepted
 from ledger.scripts import Call
+
+T = TypeVar("T")
 
 BATCH_JOBS = 100  # a script call of so many holds Redis up for a millisecond or two
 BATCH_CHARS = 1_000_000
@@ -34,9 +37,9 @@ def cut(lengths: Sequence[int]) -> Iterator[slice]:
         yield slice(first, len(lengths))
 
 
-def pipelines(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
-    """The batches that are sent together."""
-    return (batches[at : at + AT_ONCE] for at in range(0, len(batches), AT_ONCE))
+def pipelines(calls: Sequence[T], at_once: int = AT_ONCE) -> Iterator[Sequence[T]]:
+    """The batches, or other calls, that are sent together."""
+    return (calls[at : at + at_once] for at in range(0, len(calls), at_once))
 
 
 def refusals(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +17,8 @@ from ledger.steps import drive
 from ledger.usage import Spent
 from producer import draining
 from producer.accounting import Accounting
-from producer.bulk import pipelines, refusals, rerouted
+from producer.bulk import BATCH_JOBS, pipelines, refusals, rerouted
+from producer.cache import answered
 from producer.draining import Shift
 from producer.job import Job
 from producer.operations import ROUTE_TRIES, Operations, Order
@@ -29,7 +30,7 @@ class LLMClient:
 
     Takes ``prompt`` or ``messages``, and ``agent_id, session_id, episode_id, tenant, model,
     instance, priority, max_tokens, temperature, top_p, top_k, stop, seed, logit_bias, logprobs,
-    response_format, tools, history, idempotency_key, timeout_s, metadata``;
+    response_format, tools, history, cache, idempotency_key, timeout_s, metadata``;
     :class:`ledger.messages.Request` says what each is.
     """
 
@@ -74,13 +75,17 @@ class LLMClient:
             RedisUnavailable: Redis went away; repeat with idempotency keys to enqueue the rest.
         """
         orders = self._operations.orders(requests)
-        refused: dict[int, ApexError | None] = {}
-        places: Sequence[int] = range(len(orders))
+        known: set[int] = set()
+        lookups = drive(self._ledger, self._operations.lookups(orders))
+        for some in pipelines(lookups, BATCH_JOBS):
+            known |= answered(some, self._ledger.run_many([one.call for one in some]))
+        refused: dict[int, ApexError | None] = dict.fromkeys(known)
+        places = [place for place in range(len(orders)) if place not in known]
         for _ in range(ROUTE_TRIES):
             batches = drive(self._ledger, self._operations.submissions(orders, places))
-            for some in pipelines(batches):
-                replies = self._ledger.run_many([batch.call for batch in some])
-                refused.update(refusals(some, replies))
+            for sent in pipelines(batches):
+                replies = self._ledger.run_many([batch.call for batch in sent])
+                refused.update(refusals(sent, replies))
             places = rerouted(refused)
             if not places:
                 break

@@ -27,11 +27,11 @@ from ledger.status import JobEntry, JobStatus
 from ledger.steps import Steps
 from producer.arguments import IDENTIFIER, KEY, SECONDS, TOKENS, check
 from producer.bulk import Batch, cut
+from producer.cache import Answers, Lookup, marked
 from producer.routes import Routes
 
 ROUTE_TRIES = 3  # instances that come and go at this very moment
 TIME_LIMITS = ("timeout_s", "queue_timeout_s", "first_token_timeout_s", "token_timeout_s")
-NOT_YET = ("cache",)
 
 _KEY_SPACE = uuid.UUID("5f0c9b5e-58a5-4f0e-9c61-0d1c1f3a7d10")
 
@@ -51,6 +51,7 @@ class Operations:
     def __init__(self, settings: Settings, tenant: str) -> None:
         self.settings, self.tenant = settings, tenant
         self._routes = Routes(settings)
+        self._answers = Answers(settings, self._routes)
         limits = {name: getattr(settings, name) for name in TIME_LIMITS}
         self._defaults: dict[str, Any] = {
             "tenant": tenant,
@@ -69,10 +70,7 @@ class Operations:
         if prompt is not None:
             fields["prompt"] = prompt
         fields = {**self._defaults, **fields}
-        for name in NOT_YET:
-            if fields.get(name):
-                raise InvalidRequest(f"{name} is not available in this version; leave it out.")
-        request = parse_request(**fields)
+        request = marked(parse_request(**fields), self.settings)
         body = request.to_json()
         size = len(body.encode())
         if size > self.settings.max_prompt_bytes:
@@ -98,18 +96,32 @@ class Operations:
             found.append(self.order(**request))
         return found
 
-    def submit(self, order: Order) -> Steps[str]:
-        """Enqueues an order; returns the instance that has it."""
+    def submit(self, order: Order) -> Steps[None]:
+        """Enqueues an order, unless the cache has its answer."""
         for again in reversed(range(ROUTE_TRIES)):
             try:
                 yield from self._routes.refresh()
-                instance: str = yield self._submission(order)
-                break
+                lookup = self._answers.call_for(order.job_id, order.request, order.body)
+                if lookup is not None and (yield lookup):
+                    return
+                yield self._submission(order)
+                return
             except NoInstance:
                 self._routes.forget()
                 if not again:
                     raise
-        return instance
+
+    def lookups(self, orders: Sequence[Order]) -> Steps[list[Lookup]]:
+        """The calls that answer from the cache those of the orders that have to do with it."""
+        asking = [(place, order) for place, order in enumerate(orders) if order.request.cache]
+        if not asking:
+            return []
+        yield from self._routes.refresh()
+        calls = (
+            (place, self._answers.call_for(order.job_id, order.request, order.body))
+            for place, order in asking
+        )
+        return [Lookup(place, call) for place, call in calls if call is not None]
 
     def forget_routes(self) -> None:
         """What was known of the instances is out of date."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import budgets
 import routing
+from ledger.instances import Descriptor
 from ledger.messages import Request
 from ledger.settings import Settings
 from ledger.steps import Steps
@@ -42,6 +43,17 @@ class Routes:
     def forget(self) -> None:
         """What was known of the instances is out of date."""
         self._registry = None
+
+    def home_of(self, request: Request) -> Descriptor:
+        """The agent's own instance, whether or not it gets the request.
+
+        Raises:
+            NoInstance, UnknownModel
+        """
+        name = self._order_of(request)[0]
+        assert self._registry is not None
+        entries = self._registry.entries
+        return next(entry.descriptor for entry in entries if entry.name == name)
 
     def instance_for(self, request: Request) -> str:
         """The instance that gets the request; :meth:`refresh` came before.

@@ -18,6 +18,7 @@ from ledger.settings import InstanceSpec, Settings
 from workers.attempt import Attempt, Outcome, Place
 from workers.backends import Backend
 from workers.persist import persist
+from workers.shared_run import SharedRun
 
 __all__ = ["Outcome", "Runner"]
 
@@ -74,11 +75,16 @@ class Runner:
             if version_of(claim.request) > SCHEMA_VERSION:
                 return self._leave_to_a_newer_worker(claim)
             return self._end_corrupt(claim)
+        shared = SharedRun.of(self._place, claim, request)
+        if shared is not None and (answered := shared.begin()) is not None:
+            return answered
         self._attempt = Attempt(self._place, claim, request)
         try:
             outcome = self._attempt.run()
         finally:
             self._attempt = None
+        if shared is not None:
+            shared.end(outcome[0])
         if request.history and self._place.spec.slots > 1:
             persist(self.ledger, jobs.release(self._place.spec.name))
         return outcome

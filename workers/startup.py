@@ -16,6 +16,7 @@ from billiard import pool as billiard_pool
 from celery import signals
 
 from ledger import instances, keys
+from ledger.cache_key import fingerprint
 from ledger.errors import ApexError, InstanceTaken
 from ledger.instances import Descriptor
 from ledger.redis_client import Ledger
@@ -115,6 +116,7 @@ def _register(app: Any, context: WorkerContext, node: str) -> None:
         slots=spec.slots,
         roles=spec.roles,
         weight=spec.weight,
+        fingerprint=fingerprint(spec, context.settings),
     )
     facts: dict[str, Any] = {
         "owner": context.owner,

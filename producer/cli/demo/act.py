@@ -95,6 +95,7 @@ async def _answer(episode: AsyncEpisode, agent: Agent, screen: Screen) -> Result
         agent_id=agent.name,
         max_tokens=MAX_TOKENS,
         temperature=0.0,
+        cache=False,  # the second answer is to be made, not remembered
     )
     async with aclosing(job.stream(timeout_s=PATIENCE_S)) as events:
         async for event in events:

@@ -1,0 +1,15 @@
+-- Answers in the cache: a hash each, and for all of them together the zset `cached` (key -> until
+-- when, ms) and the hash `bytes` (key -> size, and the total).
+local function let_go(cached, bytes, key)
+  local size = tonumber(redis.call('HGET', bytes, key) or 0)
+  redis.call('UNLINK', key)
+  redis.call('ZREM', cached, key)
+  redis.call('HDEL', bytes, key)
+  redis.call('HINCRBY', bytes, 'total', -size)
+end
+
+-- Lets go of those whose time is over, which Redis has removed already.
+local function let_go_of_old(cached, bytes, now)
+  local old = redis.call('ZRANGE', cached, '-inf', string.format('%.0f', now), 'BYSCORE')
+  for _, key in ipairs(old) do let_go(cached, bytes, key) end
+end

@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- Asks, for a job that has just been claimed, whether it has to run: an equal one may have left its
+-- answer, or run at this moment. Otherwise it is the one that equal ones wait for.
+--
+-- KEYS 1 answer  2 run  3 parked  4 prefix of jobs
+-- ARGV 1 id  2 instance  3 ttl ms of the note that it runs
+-- Returns {'kept', record, event} | {'wait'}: it is noted among those to be woken | {'run'}
+local kept = redis.call('HMGET', KEYS[1], 'record', 'event')
+if kept[1] then return { 'kept', kept[1], kept[2] } end
+local other = redis.call('GET', KEYS[2])
+if other and other ~= ARGV[1] then
+  local state = redis.pcall('HGET', KEYS[4] .. other, 'state')
+  if state == 'queued' or state == 'running' then
+    redis.call('SADD', KEYS[3], ARGV[2] .. ' ' .. ARGV[1])
+    redis.call('PEXPIRE', KEYS[3], ARGV[3])
+    return { 'wait' }
+  end
+end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3])
+return { 'run' }
