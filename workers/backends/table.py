@@ -14,7 +14,14 @@ from workers.backends.base import Backend
 BUILT_IN = {
     "mock": "workers.backends.mock:MockBackend",
     "llama_cpp": "workers.backends.llama_cpp:LlamaCppBackend",
+    "hf": "workers.backends.hf:HfBackend",
     "mlx": "workers.backends.mlx:MlxBackend",
+    "ollama": "workers.backends.ollama:OllamaBackend",
+    "anthropic": "workers.backends.anthropic:AnthropicBackend",
+    "openai": "workers.backends.openai:OpenAIBackend",
+    "lmstudio": "workers.backends.lmstudio:LMStudioBackend",
+    "vllm": "workers.backends.vllm:VllmBackend",
+    "remote": "workers.backends.remote:remote",
 }
 EXTRAS: dict[str, str] = {"llama_cpp": "llama"}  # backend -> the extra that brings its library
 
