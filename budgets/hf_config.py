@@ -11,6 +11,7 @@ from budgets.fit import Model
 
 WEIGHTS = ("*.safetensors", "*.bin")
 NF4_BITS = 4.127  # 4, and the scales of blocks of 64 that are quantised again (QLoRA, 2023)
+QUANTIZED = {"nf4": NF4_BITS, "int8": 8.0}  # bits of a layer's parameter, by bitsandbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,29 @@ class Config:
         )
 
 
-def read(folder: Path) -> Model | None:
-    """The model in a local folder, with the size of its files; None if it cannot be told."""
+def read(folder: Path, *, quantization: str = "none") -> Model | None:
+    """The model in a local folder, with the size of its files, or what is left of it once it is
+    quantised (:data:`QUANTIZED`) in loading; None if it cannot be told.
+    """
     try:
-        config = parse(json.loads((folder / "config.json").read_text("utf-8")))
+        fields = json.loads((folder / "config.json").read_text("utf-8"))
+        config = parse(fields)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
     for pattern in WEIGHTS:
         files = list(folder.glob(pattern))
         if files:
-            return config.model(sum(file.stat().st_size for file in files))
+            size = sum(file.stat().st_size for file in files)
+            return config.model(int(size * _share_left(fields, config, quantization)))
     return None
+
+
+def _share_left(fields: dict[str, Any], config: Config, quantization: str) -> float:
+    if quantization not in QUANTIZED or "quantization_config" in fields:
+        return 1
+    dtype = fields.get("dtype") or fields.get("torch_dtype")
+    stored = config.weight_bytes() * (2 if dtype == "float32" else 1)
+    return config.weight_bytes(QUANTIZED[quantization]) / stored
 
 
 def trained_ctx(fields: dict[str, Any]) -> int | None:

@@ -76,7 +76,35 @@ def llama_cpp(folder: Path) -> Candidate:
     )
 
 
-CANDIDATES = {each.__name__: each for each in (mock, llama_cpp)}
+def hf(folder: Path, quantization: str = "none") -> Candidate:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tests.support import tiny_mlx
+
+    model = tiny_mlx.write(folder / "tiny", ends=True)
+    table = {"backend": "hf", "model": str(model), "quantization": quantization, "device": "cpu"}
+    settings = load_settings(env={}, instances=[{"name": name, **table} for name in ("a", "b")])
+    return Candidate(spec=settings.instances[0], settings=settings, long="rain", short="good night")
+
+
+def hf_nf4(folder: Path) -> Candidate:
+    pytest.importorskip("bitsandbytes")
+    return hf(folder, "nf4")
+
+
+def mlx(folder: Path) -> Candidate:
+    pytest.importorskip("mlx_lm")
+    from tests.support import tiny_mlx
+
+    model = tiny_mlx.write(folder / "tiny", ends=True)
+    table = {"name": "inst0", "backend": "mlx", "model": str(model)}
+    settings = load_settings(env={}, instances=[table])
+    return Candidate(
+        spec=settings.instances[0], settings=settings, long=tiny_mlx.LONG, short=tiny_mlx.SHORT
+    )
+
+
+CANDIDATES = {each.__name__: each for each in (mock, llama_cpp, hf, hf_nf4, mlx)}
 
 
 @pytest.fixture(scope="module", params=CANDIDATES)

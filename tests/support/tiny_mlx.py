@@ -50,7 +50,7 @@ HEAD = EMBD // HEADS
 TRAINED_CTX = 8192
 
 # Prompts for a model that ``ends``: one is answered in a few tokens, the other in hundreds.
-SHORT, LONG = "poem", "stop"
+SHORT, LONG = "q", "stop"
 
 
 def write(
@@ -109,6 +109,17 @@ def write(
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+def tokens_of(text: str) -> list[int]:
+    """The tokenizer's own tokens for a text."""
+    return list(_tokenizer().encode(text).ids)
+
+
+def token_of(text: str) -> int:
+    """The one token that is this text."""
+    [token] = tokens_of(text)
+    return token
 
 
 def _write(path: Path, **fields: object) -> None:

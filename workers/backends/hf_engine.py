@@ -1,0 +1,185 @@
+"""One model of transformers and one KV cache: tokens in, the chances of the next one out.
+
+Lower than the library's ``generate``, which takes a whole prompt and gives a whole answer: here a
+cache is kept, cut and taken up again, and whoever drives it may stop between any two tokens.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import DynamicCache
+
+from ledger.errors import BackendError
+from workers.backends.engine import Chosen, Sampler, one_by_one
+from workers.backends.vocabulary import Vocabulary
+
+
+def failed(message: str) -> BackendError:
+    """An error of this backend; the same request would meet it again."""
+    return BackendError(message, backend="hf", retriable=False)
+
+
+class HfEngine(Vocabulary):
+    """Reads tokens and says how likely each next one is.
+
+    ``tokens`` is what its KV cache holds. ``read_tokens`` counts what was ever evaluated.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, *, n_ctx: int, n_batch: int, templated: bool
+    ) -> None:
+        """
+        Args:
+            model: of transformers, loaded.
+            tokenizer: its own, a fast one.
+            n_ctx: tokens of context.
+            n_batch: tokens read in one step, at most.
+            templated: prompts come out of a chat template, which writes control tokens itself.
+
+        Raises:
+            BackendError: the tokenizer is of a kind whose tokens cannot be told apart in bytes.
+        """
+        super().__init__(tokenizer, ends=_ends(model, tokenizer), templated=templated, backend="hf")
+        self.tokens: list[int] = []
+        self.read_tokens = 0
+        self.n_vocab = int(model.config.get_text_config(decoder=True).vocab_size)
+        self._model, self._n_ctx, self._n_batch = model, n_ctx, n_batch
+        takes = inspect.signature(model.forward).parameters
+        self._keeps_last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        self._logits = torch.empty(0)
+        self.clear()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return torch.device(self._model.device)
+
+    @property
+    def room(self) -> int:
+        """Tokens that can be read in one step now."""
+        return min(self._n_batch, self._n_ctx - len(self.tokens))
+
+    def read(self, tokens: Sequence[int], *, all_logits: bool = False) -> None:
+        """Evaluates at most a batch of tokens behind those it has.
+
+        Args:
+            tokens: 1 to ``room`` of them.
+            all_logits: logits are wanted behind each of them, not only behind the last.
+
+        Raises:
+            BackendError: the library could not; out of memory, mostly.
+        """
+        ids = torch.tensor([list(tokens)], device=self.device)
+        keeps = {} if all_logits else self._keeps_last
+        try:
+            with torch.inference_mode():
+                read = self._model(
+                    input_ids=ids, past_key_values=self._cache, use_cache=True, **keeps
+                )
+            self._logits = read.logits[0]
+        except (RuntimeError, MemoryError) as error:
+            self.clear()
+            raise failed(f"The model could not read its context: {_why(error)}.") from None
+        self.tokens += tokens
+        self.read_tokens += len(tokens)
+
+    def extend(self, tokens: Sequence[int], stop: threading.Event) -> bool:
+        """Evaluates any number of tokens, batch by batch; False if it was told to stop."""
+        for start in range(0, len(tokens), self._n_batch):
+            if stop.is_set():
+                return False
+            self.read(tokens[start : start + self._n_batch])
+        return True
+
+    def logits(self, index: int = -1) -> torch.Tensor:
+        """One number per token of the vocabulary, behind a token of the last batch."""
+        return self._logits[index]
+
+    def plain(self, logits: torch.Tensor) -> npt.NDArray[np.float32]:
+        """The same for numpy."""
+        found: npt.NDArray[np.float32] = logits.float().cpu().numpy()
+        return found
+
+    def chosen(self, sampler: Sampler, place: int) -> Chosen:
+        """Token after token; see :class:`workers.backends.engine.Engine`."""
+        return one_by_one(self, sampler, place)
+
+    def truncate(self, length: int) -> None:
+        """Forgets all tokens but the first ``length``. Where a layer cannot do that, as a recurrent
+        one or a window of attention that has moved on, everything is forgotten and these are read
+        again.
+        """
+        if length >= len(self.tokens):
+            return
+        kept = self.tokens[:length]
+        if length and self._cropped(len(self.tokens) - length):
+            self.tokens = kept
+        else:
+            self.clear()
+            self.extend(kept, threading.Event())
+
+    def _cropped(self, count: int) -> bool:
+        """Takes the last ``count`` tokens out of the cache; if it cannot, that is broken now."""
+        if not self._cache.is_croppable:
+            return False
+        try:
+            self._cache.crop(-count)
+        except RuntimeError:
+            return False
+        return True
+
+    def clear(self) -> None:
+        """Forgets everything; nothing has a way to the old cache from then on."""
+        self._cache = DynamicCache(config=self._model.config.get_text_config(decoder=True))
+        self.tokens = []
+
+    def state_bytes(self) -> int:
+        """Size of what :meth:`save` returns."""
+        storages = (one.untyped_storage() for one in _tensors(self._cache))
+        return sum({one.data_ptr(): one.nbytes() for one in storages}.values())
+
+    def save(self) -> DynamicCache:
+        """The KV cache itself, in the machine's memory; to be followed by :meth:`clear`."""
+        for layer in self._cache.layers:
+            layer.offload()
+        return self._cache
+
+    def restore(self, tokens: Sequence[int], data: DynamicCache) -> None:
+        """Puts back what :meth:`save` returned when the cache held ``tokens``."""
+        for layer in data.layers:
+            layer.prefetch()
+        self._cache, self.tokens = data, list(tokens)
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self.clear()
+        self._model = self._logits = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer, by the model's settings for generation and its tokenizer."""
+    named = model.generation_config.eos_token_id
+    listed = named if isinstance(named, list | tuple) else [named]
+    return frozenset(one for one in (*listed, tokenizer.eos_token_id) if one is not None)
+
+
+def _tensors(cache: DynamicCache) -> Iterator[torch.Tensor]:
+    for layer in cache.layers:
+        for value in vars(layer).values():
+            parts = value.values() if isinstance(value, dict) else (value,)
+            yield from (part for part in parts if isinstance(part, torch.Tensor))
+
+
+def _why(error: Exception) -> str:
+    """The first sentence of the library's message."""
+    said = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return said[:200].rstrip(".") or type(error).__name__
