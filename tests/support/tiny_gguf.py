@@ -25,6 +25,7 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz"
 FIRST_PIECE = FIRST_BYTE + 256 + len(LETTERS)  # from here on tokens of several letters
 PIECES = ("th", "he", "in", "er", "an", "re", "on", "at", "en", "the", "ing", "and", "ion", "er.")
 RARE = ("é", "日", "ü")
+PLAIN = "".join(letter for letter in LETTERS.strip() if letter not in "".join(PIECES))
 N_VOCAB = FIRST_PIECE + len(PIECES) + len(RARE) + len(LETTERS.strip())
 
 EMBD, HEADS, KV_HEADS, LAYERS, FEED_FORWARD = 64, 4, 2, 2, 128
@@ -43,6 +44,7 @@ def write(
     seed: int = 7,
     ends: bool = False,
     kills: bool = False,
+    plain: bool = False,
 ) -> Path:
     """Writes the model to ``path`` and returns that.
 
@@ -53,6 +55,8 @@ def write(
         seed: of the weights.
         ends: some answers end by themselves: :data:`SHORT` soon, :data:`LONG` not so soon.
         kills: llama.cpp ends the process that reads with it, as it does with some damaged files.
+        plain: it makes letters that are part of no longer token, so that each text it makes has
+            one tokenisation only.
     """
     writer = gguf.GGUFWriter(path, arch)
     writer.add_name("tiny random llama")
@@ -77,7 +81,7 @@ def write(
     writer.add_add_space_prefix(False)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
-    for name, values in _weights(len(texts), np.random.default_rng(seed), ends):
+    for name, values in _weights(len(texts), np.random.default_rng(seed), ends, plain):
         writer.add_tensor(name, values.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -97,7 +101,7 @@ def _vocabulary() -> tuple[list[str], list[int]]:
 
 
 def _weights(
-    n_vocab: int, random: np.random.Generator, ends: bool
+    n_vocab: int, random: np.random.Generator, ends: bool, plain: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
     def matrix(rows: int, columns: int, scale: float = 1.5) -> np.ndarray:
         return random.normal(0, scale / np.sqrt(columns), (rows, columns))
@@ -121,4 +125,7 @@ def _weights(
     if ends:
         output[EOS] = 1.2 * end
     output[FIRST_BYTE : FIRST_BYTE + 256] *= 0.7  # bytes, many of them no UTF-8, are rarer
+    if plain:
+        made = [FIRST_BYTE + 256 + LETTERS.index(letter) for letter in PLAIN] + [EOS]
+        output[np.setdiff1d(np.arange(n_vocab), made)] = 0
     yield "output.weight", output

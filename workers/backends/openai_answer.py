@@ -1,0 +1,121 @@
+"""One answer from one of several servers, also where one of them is lost in the midst of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import openai
+
+from ledger.errors import BackendError
+from ledger.messages import Request
+from workers.backends.base import Piece, Run
+from workers.backends.endpoints import Endpoint, Endpoints
+from workers.backends.openai_body import Body
+from workers.backends.openai_errors import Errors
+from workers.backends.openai_pieces import BROKEN_OFF, Reader
+
+CUT_OFF = "the stream ended before the answer did"
+
+
+class Answers:
+    """Answers requests of one instance."""
+
+    def __init__(
+        self, endpoints: Endpoints, body: Body, errors: Errors, *, api: str, continues: bool
+    ) -> None:
+        self._endpoints, self._body, self._errors = endpoints, body, errors
+        self._api, self._continues = api, continues
+
+    async def stream(self, run: Run) -> AsyncIterator[Piece]:
+        """Yields the answer. Another endpoint goes on where one fails: from the beginning while
+        nothing was said, afterwards from the text so far, where that can be done.
+
+        Raises:
+            BackendError: no endpoint answers, or one answers with an error that is final.
+        """
+        made = _Made(run, self._continues)
+        tried: set[str] = set()
+        while True:
+            async with self._endpoints.berth(_session_of(run.request), tried) as endpoint:
+                try:
+                    async with aclosing(self._from(endpoint, run, made)) as pieces:
+                        async for piece in pieces:
+                            tried.clear()
+                            made.add(piece)
+                            yield piece
+                    endpoint.breaker.succeeded()
+                    return
+                except BackendError as error:
+                    if not error.facts["retriable"]:
+                        raise
+                    self._endpoints.failed(endpoint, error)
+                    tried.add(endpoint.url)
+                    if len(tried) == len(self._endpoints) or not made.can_go_on:
+                        raise
+
+    async def _from(self, endpoint: Endpoint, run: Run, made: _Made) -> AsyncGenerator[Piece, None]:
+        """What one endpoint makes of the answer that is still to come."""
+        left = run.max_tokens - made.tokens
+        reader = Reader(left, logprobs=run.request.logprobs, whole=not made.begun)
+        try:
+            stream = await self._open(endpoint, self._body.of(run, made.text, left))
+            async with stream:
+                async for chunk in stream:
+                    for piece in reader.take(chunk):
+                        yield piece
+        except (openai.OpenAIError, json.JSONDecodeError) as error:
+            if not reader.complete:
+                raise self._errors.of(error, endpoint.url) from error
+        if not reader.complete:
+            raise self._errors.lost(endpoint.url, CUT_OFF)
+        if reader.refusal or reader.finish == "content_filter":
+            raise self._errors.refused(reader.refusal or "its content filter stopped the answer")
+        if reader.finish in BROKEN_OFF:
+            raise self._errors.lost(endpoint.url, f"it ended the answer with {reader.finish!r}")
+        yield reader.last()
+
+    async def _open(self, endpoint: Endpoint, body: dict[str, Any]) -> Any:
+        own = {name: body.pop(name) for name in ("model", "stream")}
+        client = endpoint.client
+        if self._api == "completions":
+            prompt = body.pop("prompt")
+            return await client.completions.create(prompt=prompt, **own, extra_body=body)
+        messages = body.pop("messages")
+        return await client.chat.completions.create(messages=messages, **own, extra_body=body)
+
+
+class _Made:
+    """What there is of an answer, from whichever endpoints."""
+
+    def __init__(self, run: Run, continues: bool) -> None:
+        self.text, self.tokens = run.continue_from, 0
+        self.begun = bool(run.continue_from)
+        self._continues = continues and not begins_anew(run.request)
+        self._only_text = True
+
+    def add(self, piece: Piece) -> None:
+        """Notes a piece that went out."""
+        self.text += piece.text
+        self.tokens += piece.tokens
+        self.begun = True
+        if piece.reasoning or piece.tool_calls:
+            self._only_text = False
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another endpoint can take it up."""
+        return not self.begun or (self._continues and self._only_text)
+
+
+def begins_anew(request: Request) -> bool:
+    """Whether an answer cannot be taken up from its text: a grammar would begin anew with it."""
+    return request.response_format is not None or bool(request.tools)
+
+
+def _session_of(request: Request) -> str | None:
+    if request.session_id is None:
+        return None
+    return f"{request.tenant}\x00{request.agent_id}\x00{request.session_id}"

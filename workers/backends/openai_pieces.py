@@ -1,0 +1,216 @@
+"""Chunks of OpenAI's streams, chat or completions, into pieces with exact counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ledger.messages import TokenLogprob
+from workers.backends.base import Piece
+
+NO_ID = -1  # OpenAI's API names tokens by their text only
+
+Finish = Literal["stop", "length", "tool_calls"]
+FINISHES: dict[str, Finish] = {
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+}
+BROKEN_OFF = ("abort", "error")  # the server gave up
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one chunk adds, whichever API it comes from."""
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: str | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it stands for a token at least."""
+        return bool(self.text or self.reasoning or self.tool_calls)
+
+
+class Reader:
+    """Reads one stream.
+
+    The last piece is held until the stream has ended, since what the whole answer took is told
+    after it: it brings the tokens that no chunk told of.
+    """
+
+    def __init__(self, most: int, *, logprobs: int | None = None, whole: bool = True) -> None:
+        """
+        Args:
+            most: tokens that were asked for; never are more counted.
+            logprobs: alternatives of each token, where they were asked for.
+            whole: it is the answer from its beginning; otherwise the server counts a part of the
+                answer as prompt, and what it says of that is left out.
+        """
+        self._most, self._top = most, logprobs
+        self._whole = self._tells_prompt = whole
+        self._usage: Any = None
+        self._waiting = Piece("", 0)  # tokens whose text has not come yet
+        self._held: Piece | None = None
+        self.counted = 0
+        self.finish: str | None = None
+        self.refusal = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer has come to its end; what follows can only be counts."""
+        return self.finish is not None or self.counted >= self._most
+
+    def take(self, chunk: Any) -> Iterator[Piece]:
+        """The pieces that can go out now."""
+        self._usage = getattr(chunk, "usage", None) or self._usage
+        if not chunk.choices:
+            return
+        delta = delta_of(chunk.choices[0], self._top)
+        self.refusal += delta.refusal
+        self.finish = delta.finish_reason or self.finish
+        piece = self._piece(delta, self._tokens_of(chunk, delta))
+        self._waiting = Piece("", 0)
+        if self._held is not None or self.complete:
+            self._held = joined(self._held, piece)
+        elif delta.says_something:
+            yield self._with_prompt(piece)
+        else:
+            self._waiting = piece
+
+    def last(self) -> Piece:
+        """The last piece, once the stream has ended."""
+        usage, held = self._usage, joined(self._waiting, self._held or Piece("", 0))
+        missing, cached = 0, 0
+        if usage is not None:
+            made = min(int(usage.completion_tokens or 0), self._most)
+            missing = max(0, made - self.counted)
+            cached = self._cached()
+        self.counted += missing
+        piece = replace(
+            held,
+            tokens=held.tokens + missing,
+            finish_reason=FINISHES.get(self.finish or "length", "stop"),
+            cached_tokens=cached,
+        )
+        return self._with_prompt(piece)
+
+    def _tokens_of(self, chunk: Any, delta: Delta) -> int:
+        """How many tokens came with this chunk, as far as it tells."""
+        usage = getattr(chunk, "usage", None)
+        if delta.logprobs:
+            new = len(delta.logprobs)
+        elif usage is not None:
+            new = int(usage.completion_tokens or 0) - self.counted
+        else:
+            new = int(delta.says_something)
+        new = max(0, min(new, self._most - self.counted))
+        self.counted += new
+        return new
+
+    def _piece(self, delta: Delta, tokens: int) -> Piece:
+        new = Piece(
+            delta.text,
+            tokens,
+            logprobs=delta.logprobs,
+            reasoning=delta.reasoning,
+            tool_calls=delta.tool_calls,
+        )
+        return joined(self._waiting, new)
+
+    def _with_prompt(self, piece: Piece) -> Piece:
+        prompt = getattr(self._usage, "prompt_tokens", None)
+        if not self._tells_prompt or not prompt:
+            return piece
+        self._tells_prompt = False  # once is enough
+        return replace(piece, prompt_tokens=int(prompt))
+
+    def _cached(self) -> int:
+        details = getattr(self._usage, "prompt_tokens_details", None)
+        return int(getattr(details, "cached_tokens", None) or 0) if self._whole else 0
+
+
+def joined(first: Piece | None, then: Piece) -> Piece:
+    """Two pieces as one."""
+    if first is None:
+        return then
+    return replace(
+        then,
+        text=first.text + then.text,
+        tokens=first.tokens + then.tokens,
+        logprobs=first.logprobs + then.logprobs,
+        reasoning=first.reasoning + then.reasoning,
+        tool_calls=first.tool_calls + then.tool_calls,
+    )
+
+
+def delta_of(choice: Any, top: int | None) -> Delta:
+    """What a chunk's choice says, in either API."""
+    delta = getattr(choice, "delta", None)
+    if delta is None:
+        return Delta(
+            text=choice.text or "",
+            logprobs=_of_completions(choice.logprobs, top),
+            finish_reason=choice.finish_reason,
+        )
+    calls = getattr(delta, "tool_calls", None) or ()
+    return Delta(
+        text=delta.content or "",
+        reasoning=_reasoning(delta),
+        refusal=getattr(delta, "refusal", None) or "",
+        tool_calls=tuple(call.model_dump(exclude_none=True) for call in calls),
+        logprobs=_of_chat(getattr(choice, "logprobs", None), top),
+        finish_reason=choice.finish_reason,
+    )
+
+
+def _reasoning(delta: Any) -> str:
+    """vLLM and OpenRouter call it ``reasoning``, DeepSeek and LM Studio ``reasoning_content``."""
+    for name in ("reasoning", "reasoning_content"):
+        said = getattr(delta, name, None)
+        if isinstance(said, str) and said:
+            return said
+    return ""
+
+
+def _of_chat(logprobs: Any, top: int | None) -> tuple[TokenLogprob, ...]:
+    if logprobs is None or top is None:
+        return ()
+    return tuple(
+        _logprob(
+            one.token, one.logprob, ((each.token, each.logprob) for each in one.top_logprobs), top
+        )
+        for one in logprobs.content or ()
+    )
+
+
+def _of_completions(logprobs: Any, top: int | None) -> tuple[TokenLogprob, ...]:
+    if logprobs is None or top is None:
+        return ()
+    places = zip(
+        logprobs.tokens or (),
+        logprobs.token_logprobs or (),
+        logprobs.top_logprobs or ({} for _ in logprobs.tokens or ()),
+        strict=True,
+    )
+    return tuple(
+        _logprob(text, logprob, (likely or {}).items(), top) for text, logprob, likely in places
+    )
+
+
+def _logprob(
+    text: str, logprob: float, likely: Iterable[tuple[str, float]], top: int
+) -> TokenLogprob:
+    """One token; servers may name more of the likely ones than were asked for."""
+    best = sorted(likely, key=lambda pair: -pair[1])[:top]
+    return TokenLogprob(
+        id=NO_ID,
+        text=text,
+        logprob=logprob,
+        top=tuple(TokenLogprob(id=NO_ID, text=one, logprob=value) for one, value in best),
+    )
