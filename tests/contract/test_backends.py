@@ -6,7 +6,8 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class Candidate:
     """A backend and how to ask it.
 
     ``long`` makes an answer of more than MANY tokens, ``short`` one that ends by itself within
-    MANY, ``slow`` one that takes seconds per token (None: it cannot be made to).
+    MANY, ``slow`` one that takes seconds per token (None: it cannot be made to). ``servers`` are
+    closed after the tests.
     """
 
     spec: InstanceSpec
@@ -52,6 +54,7 @@ class Candidate:
     long: str
     short: str
     slow: str | None = None
+    servers: ExitStack = field(default_factory=ExitStack)
 
 
 MANY = 20
@@ -104,14 +107,36 @@ def mlx(folder: Path) -> Candidate:
     )
 
 
-CANDIDATES = {each.__name__: each for each in (mock, llama_cpp, hf, hf_nf4, mlx)}
+def openai(folder: Path, api: str = "chat") -> Candidate:
+    pytest.importorskip("openai")
+    pytest.importorskip("llama_cpp.server.app")
+    from tests.support import llama_server
+
+    servers = ExitStack()
+    model = tiny_gguf.write(folder / "tiny.gguf", ends=True, plain=True)
+    [server] = servers.enter_context(llama_server.serving(model, folder))
+    table = {"base_url": server.url, "api": api, "extra_body": {"repeat_penalty": 1.0}}
+    settings = load_settings(env={}, instances=[{"name": "inst0", "backend": "openai", **table}])
+    long, short = ("a", "stop") if api == "chat" else ("hello there", "poem")
+    return Candidate(settings.instances[0], settings, long, short, servers=servers)
+
+
+def openai_completions(folder: Path) -> Candidate:
+    return openai(folder, "completions")
+
+
+CANDIDATES = {
+    each.__name__: each for each in (mock, llama_cpp, hf, hf_nf4, mlx, openai, openai_completions)
+}
 
 
 @pytest.fixture(scope="module", params=CANDIDATES)
 def candidate(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Candidate:
-    return CANDIDATES[request.param](tmp_path_factory.mktemp("model"))
+) -> Iterator[Candidate]:
+    candidate = CANDIDATES[request.param](tmp_path_factory.mktemp("model"))
+    with candidate.servers:
+        yield candidate
 
 
 @pytest.fixture(scope="module")
