@@ -12,7 +12,7 @@ from ledger.settings import InstanceSpec, Settings
 
 # What of a request does not change the answer. All else does, also fields that are yet to come.
 # The model is that of the instance, by its fingerprint: a request need not name it.
-_APART = {
+APART = {
     "schema_version",
     "agent_id",
     "session_id",
@@ -93,7 +93,7 @@ def fingerprint(spec: InstanceSpec, settings: Settings) -> str:
 
 def key_of(request: Request, instance: str) -> CacheKey:
     """The place of the request's answer; ``instance``: the fingerprint of the one that makes it."""
-    asked = request.model_dump_json(exclude=_APART, exclude_defaults=True)
+    asked = request.model_dump_json(exclude=APART, exclude_defaults=True)
     terms = request.model_dump_json(include=_TERMS)
     digest = _digest(f"{instance}\n{asked}")
     return CacheKey(request.tenant, digest, _digest(f"{digest}\n{terms}"))

@@ -40,7 +40,8 @@ class Target:
             return []
         scopes = ("agent", "role", "session", "episode")
         begun = [keys.session(self.tenant), *(keys.budget(scope, self.tenant) for scope in scopes)]
-        return [f"{prefix}:" for prefix in begun]
+        waits = [keys.cache_run(self.tenant, ""), keys.cache_parked(self.tenant, "")]
+        return [*(f"{prefix}:" for prefix in begun), *waits]
 
 
 @dataclass(frozen=True, slots=True)

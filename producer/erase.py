@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import routing
-from ledger import erasure, forgetting
+from ledger import cache, erasure, forgetting
+from ledger.cache_files import CacheFiles
 from ledger.erasure import Target
 from ledger.errors import JobNotFound, ResultTimeout
 from ledger.redis_client import Ledger
@@ -35,11 +36,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was removed; ``left``: jobs that did not end in time, which are still there."""
+    """What was removed; ``answers``: from the cache; ``left``: jobs that did not end in time, which
+    are still there.
+    """
 
     jobs: int
     cancelled: int
     keys: int
+    answers: int
     left: tuple[str, ...]
 
 
@@ -75,9 +79,22 @@ def erase(client: LLMClient, ledger: Ledger, target: Target, *, patience_s: floa
     # Looked for again: a job that came to its end meanwhile may have been a session's first.
     names = sorted(find(ledger, target).keys)
     removed = sum(_run_all(ledger, [erasure.erase_keys(some) for some in _cut(names)]))
+    answers = _forget_answers(client, ledger, target)
     for entry in ledger.run(routing.read_registry()).entries:
         ledger.run(forgetting.tell(entry.descriptor.name, target.tenant, target.session_id))
-    return Erased(jobs, len(found.live), removed, tuple(left))
+    return Erased(jobs, len(found.live), removed, answers, tuple(left))
+
+
+def _forget_answers(client: LLMClient, ledger: Ledger, target: Target) -> int:
+    """Removes the target's answers from the cache, also from the directory of the settings."""
+    whose = (target.tenant, target.agent_id, target.session_id)
+    files = CacheFiles.of(client.settings)
+    removed, cursor = files.forget(*whose) if files else 0, "0"
+    while True:
+        cursor, some = ledger.run(cache.forget(*whose, cursor=cursor))
+        removed += some
+        if cursor == "0":
+            return removed
 
 
 def _end(client: LLMClient, live: Iterable[str], patience_s: float) -> list[str]:

@@ -1,11 +1,13 @@
 -- Answers in the cache: a hash each, and for all of them together the zset `cached` (key -> until
 -- when, ms) and the hash `bytes` (key -> size, and the total).
 local function let_go(cached, bytes, key)
-  local size = tonumber(redis.call('HGET', bytes, key) or 0)
+  local size = redis.call('HGET', bytes, key)
   redis.call('UNLINK', key)
   redis.call('ZREM', cached, key)
-  redis.call('HDEL', bytes, key)
-  redis.call('HINCRBY', bytes, 'total', -size)
+  if size then
+    redis.call('HDEL', bytes, key)
+    redis.call('HINCRBY', bytes, 'total', '-' .. size)
+  end
 end
 
 -- Lets go of those whose time is over, which Redis has removed already.

@@ -35,6 +35,7 @@ from producer.outcomes import error_of
 @click.option("--model", help="Only instances that serve this model.")
 @click.option("--instance", help="Only this instance.")
 @click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.")
+@click.option("--cache/--no-cache", default=None, help="Whether an earlier answer will do.")
 @click.option(
     "--timeout", "timeout_s", type=float, help="Seconds to wait; then the job is cancelled."
 )

@@ -45,7 +45,7 @@ def command(
     """Remove what is kept of a tenant or of a session.
 
     Jobs that wait or run are cancelled first. Then all jobs, their requests, streams and results,
-    the turns of sessions and the budgets are removed. Reports of usage stay.
+    the turns of sessions, the budgets and the cached answers are removed. Reports of usage stay.
     """
     if (agent_id is None) != (session_id is None):
         raise click.UsageError("--agent and --session go together: a session is of an agent.")
@@ -86,9 +86,10 @@ def _report(target: Target, erased: Erased, as_json: bool) -> None:
     if as_json:
         say_json({"erased": asdict(erased)})
     else:
+        answers = f", {erased.answers:,} cached answers" if erased.answers else ""
         say(
             f"{_name(target)}: erased {erased.jobs:,} jobs ({erased.cancelled:,} were cancelled), "
-            f"{erased.keys:,} sessions and budgets."
+            f"{erased.keys:,} sessions and budgets{answers}."
         )
     if erased.left:
         complain(

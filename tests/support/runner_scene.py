@@ -115,6 +115,18 @@ class Scene:
         """Takes the one URGENT wake-up from its list, as Celery does."""
         assert self.ledger.redis.rpop(keys.queue("inst0")) is not None
 
+    def woken(self) -> list[str]:
+        """The jobs whose wake-up was pushed."""
+        return self.ledger.redis.zrange(keys.woken("inst0"), 0, -1)
+
+    def paused(self) -> list[str]:
+        """The jobs that wait for a time, not for their turn."""
+        return self.ledger.redis.zrange(keys.DELAYED, 0, -1)
+
+    def wake(self, job: Job) -> None:
+        """What whoever repairs does once a job's pause is over."""
+        assert self.ledger.run(jobs.wake(job.id, instance="inst0"))
+
     def state(self, job: Job) -> State:
         return self.facts(job).state
 

@@ -1,0 +1,174 @@
+"""Equal requests: one runs, the others end with its answer, whatever becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger import jobs
+from ledger.errors import BackendError
+from ledger.messages import State
+from ledger.settings import Settings, load_settings
+from tests.support.runner_scene import Scene
+from tests.support.scripted import STOP, Letters, Script, pieces
+from workers.backends import Piece
+from workers.runner import Outcome
+
+ASKED: dict[str, Any] = {"cache": True}
+
+
+def never() -> Script:
+    """A backend that must not be asked."""
+    return Script([AssertionError("it ran")])
+
+
+def test_an_equal_request_ends_with_the_answer_and_costs_nothing(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED, agent_id="b")
+    scene.run(first, Script([*pieces("one ", "two"), STOP]))
+    charged = scene.charged[0]
+
+    assert scene.run(second, never()) == (Outcome.SUCCEEDED, "")
+
+    record = scene.record(second)
+    assert (record.text, record.cached, record.job_id) == ("one two", True, second.id)
+    assert record.usage.completion_tokens == 2
+    assert scene.text(second) == "one two"
+    assert scene.events(second)[-1].state is State.SUCCEEDED
+    assert scene.charged == (charged, 0)
+    assert not scene.record(first).cached
+
+
+def test_one_that_comes_while_an_equal_one_runs_waits_for_its_answer(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    met: list[Outcome] = []
+    backend = Letters("abcdef", at={3: lambda: met.append(scene.run(second, never())[0])})
+
+    scene.run(first, backend)
+
+    assert met == [Outcome.REQUEUED]
+    assert scene.woken() == [second.id]
+    assert scene.run(second, never())[0] is Outcome.SUCCEEDED
+    assert scene.record(second).text == "abcdef"
+
+
+def test_one_whose_run_failed_runs_by_itself(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+
+    def meet() -> None:
+        assert scene.run(second, never())[0] is Outcome.REQUEUED
+
+    failing = Script([Piece("a"), meet, BackendError("No.", retriable=False)])
+    assert scene.run(first, failing)[0] is Outcome.FAILED
+
+    assert scene.woken() == [second.id]
+    assert scene.run(second, Script([Piece("b"), STOP]))[0] is Outcome.SUCCEEDED
+    assert scene.record(second).text == "b"
+
+
+def test_cancelling_one_leaves_the_others(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+
+    def meet() -> None:
+        assert scene.run(second, never())[0] is Outcome.REQUEUED
+        assert first.cancel() == "stopping"
+
+    backend = Letters("abcdefgh")
+    backend.at = {2: meet, 4: backend.stopped}
+    assert scene.run(first, backend)[0] is Outcome.CANCELLED
+    assert scene.run(second, Letters("abcdefgh"))[0] is Outcome.SUCCEEDED
+    assert scene.record(second).text == "abcdefgh"
+
+
+def test_one_that_waits_can_be_cancelled(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+
+    def meet() -> None:
+        scene.run(second, never())
+        assert second.cancel() == "cancelled"
+
+    scene.run(first, Letters("abcdef", at={2: meet}))
+
+    assert scene.record(second).state is State.CANCELLED
+    assert scene.run(second, never())[0] is Outcome.NOOP
+    assert scene.record(first).text == "abcdef"
+
+
+def test_one_whose_run_was_lost_looks_for_itself(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+
+    def meet() -> None:
+        assert scene.run(second, never())[0] is Outcome.REQUEUED
+        raise SystemExit  # the process ends, and wakes nobody
+
+    with pytest.raises(SystemExit):
+        scene.run(first, Script([Piece("a"), meet]))
+    assert scene.woken() == []
+    assert scene.paused() == [second.id]
+    scene.wake(second)
+    assert scene.run(second, never())[0] is Outcome.REQUEUED  # the first one has attempts left
+    lost = {"fence": scene.facts(first).fence, "reason": "worker lost", "failed": True}
+    assert scene.ledger.run(jobs.requeue(first.id, instance="inst0", **lost)) == "queued"
+    scene.run(first, Letters("abc"))
+    assert scene.run(second, never())[0] is Outcome.SUCCEEDED
+
+
+def test_a_request_of_another_rank_does_not_wait(scene: Scene) -> None:
+    first, urgent = scene.submit(**ASKED, priority="LOW"), scene.submit(**ASKED, priority="URGENT")
+    met: list[Outcome] = []
+    answering = Script([Piece("x"), STOP])
+
+    scene.run(first, Script([Piece("a"), lambda: met.append(scene.run(urgent, answering)[0])]))
+
+    assert met == [Outcome.SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    ("steps", "max_tokens", "kept"),
+    [
+        ([Piece("a"), Piece("", 0, "stop")], 10, True),
+        ([Piece("a"), Piece("", 0, "tool_calls")], 10, True),
+        ([Piece("a"), Piece("b")], 2, True),  # as long as it was to be
+        ([Piece("a"), Piece("", 0, "length")], 10, False),  # the window or a budget cut it off
+        ([Piece("a"), BackendError("No.", retriable=False)], 10, False),
+    ],
+    ids=["stop", "tool_calls", "max_tokens", "cut off", "failed"],
+)
+def test_only_whole_answers_are_kept(
+    scene: Scene, steps: list[Any], max_tokens: int, kept: bool
+) -> None:
+    first, second = (scene.submit(**ASKED, max_tokens=max_tokens) for _ in range(2))
+    scene.run(first, Script(steps))
+    scene.run(second, Script([Piece("again", 1, "stop")]))
+    assert scene.record(second).cached is kept
+
+
+def test_a_request_that_says_nothing_is_not_kept(scene: Scene) -> None:
+    first, second = scene.submit(), scene.submit()
+    for job in (first, second):
+        scene.run(job, Script([Piece("a"), STOP]))
+    assert not scene.record(second).cached
+
+
+def test_an_answer_of_another_configuration_is_another(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    scene.run(first, Script([Piece("a"), STOP]))
+    other = scene.settings.model_copy(update={"ctx_tokens": 8})
+    scene.run(second, Script([Piece("b"), STOP]), settings=other)
+    assert scene.record(second).text == "b"
+
+
+def test_an_answer_is_kept_in_the_directory_where_one_is_set(
+    scene: Scene, settings: Settings, tmp_path: Path
+) -> None:
+    env = settings.to_env() | {"LLM_CACHE_DIR": str(tmp_path / "cache")}
+    files = load_settings(env=env)
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    scene.run(first, Script([*pieces("one ", "two"), STOP]), settings=files)
+    assert len(list(tmp_path.glob("cache/*/*.json"))) == 1
+
+    scene.run(second, never(), settings=files)
+
+    record = scene.record(second)
+    assert (record.text, record.cached) == ("one two", True)
