@@ -15,9 +15,11 @@ from ledger.jobs import Claim, Noop
 from ledger.messages import SCHEMA_VERSION, Request, Result, State, version_of
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
-from workers.attempt import Attempt, Outcome, Place
+from workers.attempt import Attempt
 from workers.backends import Backend
+from workers.outcome import Outcome
 from workers.persist import persist
+from workers.place import Place
 from workers.shared_run import SharedRun
 
 __all__ = ["Outcome", "Runner"]

@@ -13,9 +13,10 @@ from ledger.errors import CorruptEntry
 from ledger.jobs import Claim
 from ledger.messages import Event, Request, State
 from workers.answers import answer_key
-from workers.attempt import Outcome, Place
 from workers.giving_up import retention_ms
+from workers.outcome import Outcome
 from workers.persist import persist
+from workers.place import Place
 
 PAUSE_MS = 2000  # until one that waits looks for itself: a lost process wakes nobody
 SHARES = "shares"  # why such a job was given back

@@ -9,7 +9,7 @@ from ledger.jobs import LEAVE, Control
 from ledger.messages import State
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
-from ledger.status import JobFacts
+from ledger.status import JobFacts, read_job
 from workers.persist import persist
 
 
@@ -25,6 +25,13 @@ def control_of(facts: JobFacts | None, *, fence: int) -> Control:
         case "leave":
             return "leave"
     return "deadline"
+
+
+def why_it_must_stop(ledger: Ledger, job_id: str, settings: Settings) -> JobFailed:
+    """What a running job ends with of which the ledger wants no more; reads its entry."""
+    entry = persist(ledger, read_job(job_id))
+    why = entry and why_stopped(ledger, entry.facts, settings)
+    return why or JobCancelled(job_id=job_id)  # its entry is gone: nobody can want it
 
 
 def why_stopped(ledger: Ledger, facts: JobFacts, settings: Settings) -> JobFailed | None:

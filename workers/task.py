@@ -9,7 +9,7 @@ from celery.exceptions import Ignore, Retry
 
 from ledger.errors import CorruptEntry, JobFailed
 from ledger.messages import State
-from workers.attempt import Outcome
+from workers.outcome import Outcome
 
 TASK_NAME = "apexq.run"
 

@@ -1,0 +1,156 @@
+"""How an attempt ends in the ledger: its job succeeds or fails, or is given back."""
+
+from __future__ import annotations
+
+import logging
+
+from budgets import levels_of
+from ledger import jobs
+from ledger.errors import (
+    ApexError,
+    BackendError,
+    JobCancelled,
+    JobDead,
+    JobExpired,
+    RateLimited,
+)
+from ledger.jobs import Claim, Rest
+from ledger.messages import Request, State
+from workers.allowance import Allowance
+from workers.answers import keep_answer
+from workers.giving_up import give_up, retention_ms
+from workers.history import turn_of
+from workers.outcome import FENCED, Ended, Outcome
+from workers.persist import persist
+from workers.place import Place
+from workers.so_far import SoFar
+from workers.stopped import why_it_must_stop
+from workers.unexpected import as_backend_error
+
+log = logging.getLogger(__name__)
+
+LONGEST_REASON = 300
+PAUSE_S = 1.0  # before the next attempt, where a retriable error says nothing else
+REST_S = 5.0  # of an instance, where its provider only says that it takes no more requests
+LONGEST_PAUSE_S = 3600.0
+
+ENDS: dict[type[ApexError], State] = {
+    JobCancelled: State.CANCELLED,
+    JobDead: State.DEAD,
+    JobExpired: State.EXPIRED,
+}
+
+
+class Ending:
+    """The end of one attempt."""
+
+    def __init__(
+        self, place: Place, claim: Claim, request: Request, allowance: Allowance, so_far: SoFar
+    ) -> None:
+        self._place, self._claim, self._request = place, claim, request
+        self._allowance, self._so_far = allowance, so_far
+
+    def succeed(self) -> Ended:
+        """Ends the job with what it has made."""
+        return self._end(State.SUCCEEDED)
+
+    def stop(self) -> Ended:
+        """Ends the job, of which the ledger wants no more, with the reason."""
+        place = self._place
+        return self._end_with(why_it_must_stop(place.ledger, self._claim.job_id, place.settings))
+
+    def after(self, error: Exception) -> Ended:
+        """What follows from an error: another attempt, here or later, or the job's end."""
+        match error:
+            case RateLimited():
+                return self._rest(error)
+            case BackendError() if error.facts.get("retriable"):
+                return self._try_again(error)
+            case ApexError():
+                return self._end_with(error)
+        return self._end_with(as_backend_error(error, self._place, self._claim.job_id))
+
+    def give_back(self, reason: str) -> Ended:
+        """Leaves the job to its next attempt, which spends none."""
+        match self._requeue(reason):
+            case "queued":
+                return Outcome.REQUEUED, reason
+            case "stopped":
+                return self.stop()
+        return FENCED
+
+    def _try_again(self, error: BackendError) -> Ended:
+        """Leaves the job to its next attempt, after a pause; or gives it up after the last one."""
+        place, job_id, reason = self._place, self._claim.job_id, _reason(error)
+        pause_s = error.facts.get("retry_after_s") or PAUSE_S
+        match self._requeue(reason, failed=True, wait_s=min(pause_s, LONGEST_PAUSE_S)):
+            case "queued":
+                log.warning("job %s: %s; the next attempt follows", job_id, reason)
+                return Outcome.REQUEUED, reason
+            case "stopped":
+                return self.stop()
+            case "exhausted":
+                return self._end_with(
+                    give_up(place.ledger, place.settings, job_id, place.spec.name, reason)
+                )
+        return FENCED
+
+    def _rest(self, error: RateLimited) -> Ended:
+        """Leaves the job first of its band, and has its instance start none for a while."""
+        place, reason = self._place, _reason(error)
+        said_s = error.facts.get("retry_after_s") or 0
+        rest_s = min(said_s if said_s > 0 else REST_S, LONGEST_PAUSE_S)
+        rest = Rest(int(rest_s * 1000), patience_ms=int(place.settings.retention_s * 1000))
+        match self._requeue(reason, rest=rest):
+            case "queued":
+                log.warning("%s rests for %g s: %s", place.spec.name, rest_s, reason)
+                return Outcome.REQUEUED, reason
+            case "stopped":
+                return self.stop()
+            case "exhausted":
+                return self._end_with(error)
+        return FENCED
+
+    def _requeue(
+        self, reason: str, *, failed: bool = False, wait_s: float = 0, rest: Rest | None = None
+    ) -> str:
+        call = jobs.requeue(
+            self._claim.job_id,
+            instance=self._place.spec.name,
+            fence=self._claim.fence,
+            reason=reason,
+            failed=failed,
+            wait_ms=int(wait_s * 1000),
+            rest=rest,
+        )
+        return persist(self._place.ledger, call)
+
+    def _end_with(self, error: ApexError) -> Ended:
+        state = ENDS.get(type(error), State.FAILED)
+        self._so_far.finish_reason = "cancelled" if state is State.CANCELLED else "error"
+        return self._end(state, error)
+
+    def _end(self, state: State, error: ApexError | None = None) -> Ended:
+        place, claim, request = self._place, self._claim, self._request
+        answer = self._so_far.answer
+        result = self._so_far.record(state, self._allowance.prompt_tokens, error)
+        if request.cache:
+            keep_answer(place.ledger, place.spec, place.settings, request, result, answer.tokens)
+        adds_turn = request.history and state is State.SUCCEEDED
+        call = jobs.finish(
+            result,
+            fence=claim.fence,
+            levels=levels_of(request, place.settings),
+            model=place.spec.served_model,
+            retention_ms=retention_ms(state, place.settings),
+            usage_ms=int(place.settings.usage_retention_s * 1000),
+            turn=turn_of(claim.job_id, request, answer, place.settings) if adds_turn else None,
+        )
+        if not persist(place.ledger, call):
+            return FENCED
+        return Outcome(state), error.message if error else ""
+
+
+def _reason(error: ApexError) -> str:
+    """Why an attempt ended, for the job's events."""
+    return " ".join(error.message.split()).rstrip(".")[:LONGEST_REASON]
