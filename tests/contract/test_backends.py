@@ -33,7 +33,7 @@ A_VALUE: dict[str, Any] = {
     "logit_bias": {"5": 1.0},
     "logprobs": 2,
     "response_format": {"type": "json_object"},
-    "tools": ({"type": "function", "function": {"name": "f"}},),
+    "tools": ({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},),
     "tool_choice": "auto",
 }
 
