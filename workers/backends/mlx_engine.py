@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import numpy as np
@@ -14,7 +14,7 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from ledger.errors import BackendError
-from workers.backends.engine import Chosen
+from workers.backends.engine import Chosen, Sampler
 from workers.backends.mlx_sampler import MlxSampler
 from workers.backends.vocabulary import Vocabulary
 
@@ -88,10 +88,11 @@ class MlxEngine(Vocabulary):
         """The same for numpy."""
         return np.array(logits.astype(mx.float32))
 
-    def chosen(self, sampler: MlxSampler, place: int) -> Chosen:
+    def chosen(self, sampler: Sampler, place: int) -> Chosen:
         """Token after token; see :class:`workers.backends.engine.Engine`. mlx-lm begins to read
         each of them before it is handed out, so that the device does not wait.
         """
+        following = cast(MlxSampler, sampler).from_place(place + 1)
         logits = self.logits()
         first = sampler.choose(logits, place)
         yield first, logits
@@ -99,7 +100,7 @@ class MlxEngine(Vocabulary):
             mx.array([first]),
             self._model,
             max_tokens=-1,
-            sampler=sampler.from_place(place + 1),
+            sampler=following,
             prompt_cache=self._cache,
         )
         read = [first]

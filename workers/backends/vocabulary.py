@@ -25,7 +25,7 @@ class Vocabulary:
         Raises:
             BackendError: it is none of the kinds whose tokens can be told apart.
         """
-        self._tokenizer = getattr(tokenizer, "backend_tokenizer", None)
+        self._tokenizer: Any = getattr(tokenizer, "backend_tokenizer", None)
         try:
             if self._tokenizer is None:
                 raise ValueError("there is no tokenizer.json of it")
