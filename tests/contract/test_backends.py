@@ -17,7 +17,8 @@ from ledger.messages import Request, parse_request
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings, load_settings
 from producer import InvalidRequest, LLMClient
-from tests.support import tiny_gguf
+from tests.support import tiny_gguf, word_model
+from tests.support.fake_server import FakeServer
 from tests.support.registering import OWNER, register
 from workers import backends
 from workers.backends import OPTIONS, WARM_UP, Backend, Piece, Run
@@ -125,8 +126,45 @@ def openai_completions(folder: Path) -> Candidate:
     return openai(folder, "completions")
 
 
+def ollama(folder: Path) -> Candidate:
+    pytest.importorskip("ollama")
+    from tests.support import fake_ollama
+
+    server = fake_ollama.FakeOllama()
+    table = {"backend": "ollama", "model": fake_ollama.MODEL, "base_url": server.url}
+    return of_words(server, table)
+
+
+def anthropic(folder: Path) -> Candidate:
+    pytest.importorskip("anthropic")
+    from tests.support import fake_anthropic
+
+    server = fake_anthropic.FakeAnthropic()
+    table = {"backend": "anthropic", "model": fake_anthropic.MODEL, "base_url": server.url}
+    return of_words(server, {**table, "api_key": fake_anthropic.KEY})
+
+
+def of_words(server: FakeServer, table: dict[str, str]) -> Candidate:
+    settings = load_settings(env={}, instances=[{"name": "inst0", **table}])
+    servers = ExitStack()
+    servers.callback(server.close)
+    long, short, slow = word_model.LONG, word_model.SHORT, word_model.SLOW
+    return Candidate(settings.instances[0], settings, long, short, slow, servers=servers)
+
+
 CANDIDATES = {
-    each.__name__: each for each in (mock, llama_cpp, hf, hf_nf4, mlx, openai, openai_completions)
+    each.__name__: each
+    for each in (
+        mock,
+        llama_cpp,
+        hf,
+        hf_nf4,
+        mlx,
+        openai,
+        openai_completions,
+        ollama,
+        anthropic,
+    )
 }
 
 

@@ -73,7 +73,11 @@ class AnthropicBackend:
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each request's URL
         self._io = IoThread("anthropic")
         self._client = AnthropicClient(self._model, self._options, self._settings)
-        facts = self._io.run(self._client.facts())
+        try:
+            facts = self._io.run(self._client.facts())
+        except BackendError:
+            self.close()
+            raise
         self._window = self._options.window or facts.window
         self._images = facts.images
 

@@ -89,7 +89,11 @@ class OllamaBackend:
         self._client = OllamaClient(
             base_url.removesuffix("/v1") if base_url else None, self._options.api_key, self._model
         )
-        self._know(self._io.run(self._facts(self._client, say)))
+        try:
+            self._know(self._io.run(self._facts(self._client, say)))
+        except BackendError:
+            self.close()
+            raise
 
     async def _facts(self, client: OllamaClient, say: Say) -> dict[str, Any]:
         try:
