@@ -431,6 +431,51 @@ def requeue(
     )
 
 
+def fall_back(
+    job_id: str,
+    *,
+    fence: int,
+    source: str,
+    target: str,
+    model: str,
+    tried: Sequence[str],
+    reason: str,
+    begins_anew: bool,
+) -> Call[Literal["queued", "stopped", "fenced", "closed"]]:
+    """Gives a running job of ``source`` to ``target``, which has another ``model``.
+
+    ``tried``: the models that could not answer it, for its next attempts to read. With
+    ``begins_anew`` readers are told that what they have is void.
+
+    Reads as ``closed`` when ``target`` takes no jobs by now, and as :func:`requeue` does.
+    """
+    event = Event(kind="requeued", attempt=fence, reason=reason, failed=True, instance=source)
+    return Call(
+        "fall_back",
+        [
+            keys.job(job_id),
+            keys.stream(job_id),
+            keys.running(source),
+            keys.leaving(source),
+            keys.entry(target),
+            keys.waiting(target),
+            keys.woken(target),
+            keys.fair(target),
+            keys.queue(target),
+        ],
+        [
+            job_id,
+            fence,
+            target,
+            model,
+            json.dumps(tried),
+            event.body(),
+            Event(kind="reset", attempt=fence).body() if begins_anew else "",
+        ],
+        lambda reply: reply,
+    )
+
+
 def wake(job_id: str, *, instance: str) -> Call[bool]:
     """Pushes another wake-up of a job that waits for ``instance``; False if it does not."""
     return Call(

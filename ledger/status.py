@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ class JobFacts:
     limits: Limits
     ended_ms: int
     now_ms: int
+    tried: tuple[str, ...] = ()  # models that could not answer it
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
             limits=Limits.unpack(fields.get("limits", "")),
             ended_ms=int(fields.get("ended", 0)),
             now_ms=now_ms,
+            tried=tuple(json.loads(fields.get("tried", "[]"))),
         )
     except (KeyError, ValueError) as error:
         raise CorruptEntry(job_id=job_id) from error

@@ -8,16 +8,19 @@ from budgets import levels_of
 from ledger import jobs
 from ledger.errors import (
     ApexError,
+    BackendAuth,
     BackendError,
     JobCancelled,
     JobDead,
     JobExpired,
+    ModelNotFound,
     RateLimited,
 )
 from ledger.jobs import Claim, Rest
 from ledger.messages import Request, State
 from workers.allowance import Allowance
 from workers.answers import keep_answer
+from workers.falling_back import fall_back
 from workers.giving_up import give_up, retention_ms
 from workers.history import turn_of
 from workers.outcome import FENCED, Ended, Outcome
@@ -66,6 +69,8 @@ class Ending:
                 return self._rest(error)
             case BackendError() if error.facts.get("retriable"):
                 return self._try_again(error)
+            case ModelNotFound() | BackendAuth():
+                return self._with_another_model(_reason(error)) or self._end_with(error)
             case ApexError():
                 return self._end_with(error)
         return self._end_with(as_backend_error(error, self._place, self._claim.job_id))
@@ -90,10 +95,22 @@ class Ending:
             case "stopped":
                 return self.stop()
             case "exhausted":
-                return self._end_with(
+                return self._with_another_model(reason) or self._end_with(
                     give_up(place.ledger, place.settings, job_id, place.spec.name, reason)
                 )
         return FENCED
+
+    def _with_another_model(self, reason: str) -> Ended | None:
+        """Leaves the job to the next model of its chain; None where there is none."""
+        made = self._so_far.answer
+        match fall_back(self._place, self._claim, self._request, reason, made):
+            case "queued":
+                return Outcome.REQUEUED, reason
+            case "stopped":
+                return self.stop()
+            case "fenced":
+                return FENCED
+        return None
 
     def _rest(self, error: RateLimited) -> Ended:
         """Leaves the job first of its band, and has its instance start none for a while."""

@@ -10,11 +10,18 @@ OWNER = "tests"
 WAKEUP = '{"id": "@@ID@@", "tag": "@@TAG@@", "priority": "@@PRIORITY@@"}'
 
 
-def register(ledger: Ledger, name: str = "inst0", *, slots: int = 1, wakeup: str = WAKEUP) -> None:
+def register(
+    ledger: Ledger,
+    name: str = "inst0",
+    *,
+    slots: int = 1,
+    wakeup: str = WAKEUP,
+    model: str = "mock",
+) -> None:
     """Enters the instance in the registry, as its worker does before it loads its model."""
     ledger.run(
         instances.register(
-            Descriptor(name=name, backend="mock", model="mock", slots=slots),
+            Descriptor(name=name, backend="mock", model=model, slots=slots),
             owner=OWNER,
             node=f"{name}@nowhere",
             pid=1,

@@ -54,12 +54,17 @@ class Scene:
         return self.client.submit(**{"prompt": "hello", "agent_id": "a", **changes})
 
     def run(
-        self, job: Job | str, backend: Any, ledger: Any = None, settings: Settings | None = None
+        self,
+        job: Job | str,
+        backend: Any,
+        ledger: Any = None,
+        settings: Settings | None = None,
+        instance: str = "inst0",
     ) -> tuple[Outcome, str]:
         runner = Runner(
             ledger or self.ledger,
             backend,
-            self.settings.instance("inst0"),
+            self.settings.instance(instance),
             settings or self.settings,
             owner=OWNER,
             pid=os.getpid(),
