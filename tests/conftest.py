@@ -14,9 +14,18 @@ import redis
 from ledger.settings import Settings, load_settings
 from producer import LLMClient
 from tests.support import servers
+from tests.support.missing_extras import missing_extras
 from tests.support.workers import Worker, working
 
 StartWorkers = Callable[..., list[Worker]]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Says at the very end which extras are missing and what was skipped for that."""
+    yield
+    for line in missing_extras(terminalreporter.stats.get("skipped", ())):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
