@@ -36,7 +36,7 @@ class GuardianStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **kw: Any) -> None:
         super().__init__(worker, **kw)
         self._guardian: Guardian | None = None
-        self._reaping = False
+        self._reaping: Any = None
 
     def start(self, worker: Any) -> None:
         context: WorkerContext = worker.app.context
@@ -52,9 +52,10 @@ class GuardianStep(bootsteps.StartStopStep):
         self._guardian.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
-        if not self._reaping:
-            self._reaping = True
-            hub.call_repeatedly(REAP_S, self._reap, worker)
+        # Called again after each loss of the connection, at which Celery drops all timers.
+        if self._reaping is not None:
+            self._reaping.cancel()
+        self._reaping = hub.call_repeatedly(REAP_S, self._reap, worker)
 
     def _reap(self, worker: Any) -> None:
         pool, context = worker.pool._pool, worker.app.context
