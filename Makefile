@@ -4,31 +4,52 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LLAMA  := $(VENV)/.llama
+MODELS := $(VENV)/.models
+PINS   := $(VENV)/pins.txt
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # How llama.cpp is compiled where no wheel of it is in pip's cache. Without GGML_NATIVE a wheel from
 # there runs on other processors too. For a GPU: PIP_NO_CACHE_DIR=1 make llama CMAKE_ARGS=-DGGML_CUDA=on
 CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 
+# torch is no part of the lock file, nor is what it brings for CUDA: which of its builds is right
+# depends on the machine. On Linux a plain `pip install` takes the one for CUDA, of several GB; with
+# PIP_EXTRA_INDEX_URL set to an index of CPU builds it takes that.
+TORCH ?= 2.13.0
+
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: venv llama demo test torture check format bench memory lock clean
+.PHONY: venv llama models demo test torture check format bench memory lock clean
 
 venv: $(READY)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "apexq needs Python 3.11 or newer; say which one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) --requirement requirements.lock
+	$(PIP) --no-deps --editable .
 	@touch $@
 
 # llama-cpp-python is compiled: some minutes, once, and a C++ compiler.
 llama: $(LLAMA)
 
-$(LLAMA): $(READY) requirements-llama.lock
+$(LLAMA): $(READY) requirements-models.lock
 	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || echo "Installing llama.cpp; compiling it takes some minutes, unless pip has it in its cache."
-	CMAKE_ARGS="$(CMAKE_ARGS)" $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-llama.lock \
+	CMAKE_ARGS="$(CMAKE_ARGS)" $(PIP) --constraint requirements-models.lock --editable '.[llama]' \
 		|| { echo "llama.cpp could not be installed; compiling it takes a C++ compiler, such as g++."; exit 1; }
+	@touch $@
+
+# The libraries of all backends. Where one cannot be had, the others are installed, and the tests
+# say at their end what was skipped.
+models: $(MODELS)
+
+$(MODELS): $(READY) requirements-models.lock
+	@echo "Installing the backends' libraries; where pip has not got them in its cache that takes some minutes."
+	@$(PIP) torch==$(TORCH) && CMAKE_ARGS="$(CMAKE_ARGS)" $(PIP) --requirement requirements-models.lock || { \
+		{ cat requirements-models.lock; echo torch==$(TORCH); } >$(PINS); \
+		for extra in llama hf mlx openai ollama anthropic; do \
+			CMAKE_ARGS="$(CMAKE_ARGS)" $(PIP) --constraint $(PINS) --editable ".[$$extra]" || echo "apexq[$$extra] cannot be installed here."; \
+		done; }
 	@touch $@
 
 # With APEX_GGUF_MODEL_PATH it runs on that model.
@@ -36,7 +57,7 @@ demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 	@$(BIN)/apexq demo
 
 # Tests wait more than they compute: three at once, each file in one process; unit tests, the quickest, last.
-test: $(LLAMA)
+test: $(MODELS)
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Kills, stops and starves a whole stack under load and looks for what was lost or doubled, such as
@@ -63,11 +84,13 @@ bench: $(READY)
 memory: $(READY)
 	$(BIN)/python -m benchmarks.memory
 
-# Writes the lock files anew from pyproject.toml; the second is the first and llama.cpp.
+# Writes the lock files anew from pyproject.toml; the second is the first and the backends' libraries.
 lock: $(READY)
-	$(BIN)/python -m pip install --quiet uv
+	$(PIP) uv
 	$(COMPILE) --upgrade --output-file requirements.lock
-	$(COMPILE) --upgrade --constraint requirements.lock --extra llama --output-file requirements-llama.lock
+	echo torch==$(TORCH) >$(PINS)
+	$(COMPILE) --upgrade --constraint requirements.lock --constraint $(PINS) --extra models --output-file $(VENV)/models.lock
+	grep -vE '^(torch|triton|cuda-|nvidia-)' $(VENV)/models.lock >requirements-models.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
