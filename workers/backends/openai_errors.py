@@ -46,9 +46,10 @@ class Errors:
     def of(self, error: Exception, where: str) -> BackendError:
         """The error that ``error`` of the SDK means; ``where``: the endpoint's URL."""
         body = getattr(error, "body", None)
-        body = body if isinstance(body, Mapping) else {}
+        if not isinstance(body, Mapping):  # another server's page, such as a proxy's
+            body = {"message": body} if isinstance(body, str) else {}
         status = getattr(error, "status_code", None)
-        if status is None and body:  # an error object in the midst of a stream
+        if status is None and body:  # an error in the midst of a stream
             status = _status_of(body)
         if status is None:
             return self.lost(where, str(error) or type(error).__name__, error.__cause__)
