@@ -21,6 +21,19 @@ MOST = 10_000
 # Celery's and kombu's own keys lie beside the queues in Redis; a queue must not be one of them.
 FOREIGN_PREFIXES = ("_kombu.", "unacked")
 
+# Those that apexq brings; third parties add theirs by an entry point.
+BACKENDS = (
+    "anthropic",
+    "hf",
+    "llama_cpp",
+    "lmstudio",
+    "mlx",
+    "mock",
+    "ollama",
+    "openai",
+    "remote",
+    "vllm",
+)
 BACKEND_ALIASES = {"llama_cpp_metal": "llama_cpp", "hf_cuda": "hf"}
 
 
@@ -32,7 +45,8 @@ def _as_queue(name: str) -> str:
     return name
 
 
-def _by_its_one_name(backend: str) -> str:
+def by_its_one_name(backend: str) -> str:
+    """A backend's name, in small letters, where it has two."""
     return BACKEND_ALIASES.get(backend.lower(), backend.lower())
 
 
@@ -46,7 +60,7 @@ def _json_only(options: dict[str, Any]) -> dict[str, Any]:
 
 
 InstanceName = Annotated[str, AfterValidator(_as_queue)]
-BackendName = Annotated[str, StringConstraints(min_length=1), AfterValidator(_by_its_one_name)]
+BackendName = Annotated[str, StringConstraints(min_length=1), AfterValidator(by_its_one_name)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 

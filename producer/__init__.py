@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from producer.aio import AsyncJob, AsyncLLMClient, PortableLLMClient
     from producer.client import Episode, LLMClient
     from producer.job import Job
+    from producer.llm import LLMResponse, get_llm_client
+    from producer.llm_config import LLMConfig
     from producer.manager import MultiInstanceLLMManager
 
 __all__ = [
@@ -61,6 +63,8 @@ __all__ = [
     "JobNotFound",
     "JobStatus",
     "LLMClient",
+    "LLMConfig",
+    "LLMResponse",
     "MultiInstanceLLMManager",
     "NoInstance",
     "PortableLLMClient",
@@ -71,6 +75,7 @@ __all__ = [
     "Settings",
     "TokenBudgetManager",
     "UnknownModel",
+    "get_llm_client",
     "load_settings",
 ]
 
@@ -82,11 +87,14 @@ _HOMES = {
     "Job": "producer.job",
     "JobStatus": "ledger.status",
     "LLMClient": "producer.client",
+    "LLMConfig": "producer.llm_config",
+    "LLMResponse": "producer.llm",
     "MultiInstanceLLMManager": "producer.manager",
     "PortableLLMClient": "producer.aio",
     "Priority": "ledger.priority",
     "Settings": "ledger.settings",
     "TokenBudgetManager": "budgets.stage_manager",
+    "get_llm_client": "producer.llm",
     "load_settings": "ledger.settings",
 }
 

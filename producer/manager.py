@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from ledger.errors import ApexError, InvalidRequest, InvalidSetting, JobNotFound
+from ledger.errors import ApexError, InvalidRequest, InvalidSetting
 from ledger.messages import Result
 from ledger.overview import read_entries
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from producer.aio import AsyncLLMClient
+from producer.awaited import send_and_wait
 from producer.local import LocalStack
 
 WARM_UP = "test"
@@ -128,14 +128,7 @@ class MultiInstanceLLMManager:
             order = client.order(
                 prompt, **{"agent_id": name} | options, instance=name, session_id=session_id
             )
-            try:
-                job = await client.send(order)
-                _notice_cancellation()
-                return await job.result()
-            except asyncio.CancelledError:
-                with suppress(JobNotFound):  # it was cancelled before Redis had the job
-                    await client.job(order.job_id).cancel()
-                raise
+            return await send_and_wait(client, order)
 
     async def stop(self) -> None:
         """Stops what :meth:`start` started. Does nothing if it is not started."""
@@ -163,13 +156,6 @@ class MultiInstanceLLMManager:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
-
-
-def _notice_cancellation() -> None:
-    """Python 3.11's ``asyncio.wait_for``, in which redis-py sends, may swallow a cancellation."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _warm_up(client: AsyncLLMClient, name: str) -> None:
