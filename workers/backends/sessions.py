@@ -82,11 +82,11 @@ class Sessions:
         """Makes the cache that of this session: as it was left, or empty."""
         if key == self._current:
             return
+        kept = self._kept.pop(key, None)  # first, so that it does not make room for the other
         self._put_away()
         self._cache.clear()
         self.answer = []
         self._current = key
-        kept = self._kept.pop(key, None)
         if kept is not None:
             self._cache.restore(kept.tokens, kept.data)
             self.answer = kept.answer
