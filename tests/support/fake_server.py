@@ -8,6 +8,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -80,6 +81,7 @@ class FakeServer:
         self.left = threading.Event()
         self.script: deque[Answer] = deque()
         self._answer, self._scripted = answer, scripted
+        self._connections: list[socket.socket] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -93,8 +95,11 @@ class FakeServer:
         return [one.body for one in self.asked if one.path == path]
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends it, and its connections."""
         self._server.shutdown()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
         self._thread.join(PATIENCE_S)
 
@@ -109,12 +114,16 @@ class FakeServer:
             raise
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        serve = self._serve
+        serve, connections = self._serve, self._connections
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = 0
             disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                connections.append(self.connection)
 
             def do_POST(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
