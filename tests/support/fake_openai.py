@@ -218,6 +218,18 @@ def refuses(
     return lambda handler: handler.json(status, {"error": error}, headers)
 
 
+class InTurn:
+    """One answer after another, whichever of the servers that share it is asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = answers
+        self.servers: list[FakeOpenAI] = []  # who was asked, in this order
+
+    def __call__(self, handler: Handler) -> None:
+        self.servers.append(handler.server)
+        self._answers[min(len(self.servers), len(self._answers)) - 1](handler)
+
+
 def tokenized(body: dict[str, Any]) -> dict[str, Any]:
     """What vLLM's ``/tokenize`` says, with a word as a token."""
     texts = [str(one["content"]) for one in body.get("messages", ())] or [body["prompt"]]

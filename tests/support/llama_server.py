@@ -46,10 +46,15 @@ class LlamaServer:
 
     def ready(self) -> bool:
         """Whether it answers."""
-        assert self.process.poll() is None, self.log_path.read_text(errors="replace")
+        assert self.process.poll() is None, self.log
         with suppress(OSError):
             return bool(self.ask("GET", "/v1/models"))
         return False
+
+    @property
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self.log_path.read_text(errors="replace")
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """A request without a stream, past all that is tested."""
@@ -90,9 +95,3 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def lock_is_free(server: LlamaServer) -> bool:
-    """Whether it answers a new request at once: it works on none."""
-    answer = server.ask("POST", "/v1/completions", {"prompt": "a", "max_tokens": 1})
-    return bool(answer["choices"])
