@@ -5,6 +5,7 @@ Nothing that comes with a model is run: no code of a repository, no pickle, no k
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -96,9 +97,19 @@ def add_adapters(model: Any, folders: Sequence[Path]) -> None:
                 raise InvalidSetting(
                     f"{folder} is no adapter that can be loaded: it has no {name}."
                 )
-        names.append(f"adapter{number}")
-        with _told(f"The adapter {folder.name}"):
-            model.load_adapter(str(folder), adapter_name=names[-1], local_files_only=True)
+        own = f"adapter{number}"
+        names.append(own)
+        with _told(f"The adapter {folder.name}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there are several
+            found = model.load_adapter(
+                str(folder),
+                adapter_name=own,
+                use_safetensors=True,
+                adapter_kwargs={"local_files_only": True},
+            )
+        unused = {key for key in found.missing_keys if f".{own}." in key} | found.unexpected_keys
+        if unused:
+            raise failed(f"The adapter {folder.name} is not for this model: {sorted(unused)[0]}.")
     model.set_adapter(names)
     model.eval()
 
