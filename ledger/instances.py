@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -111,16 +111,24 @@ def register(
 
 
 def set_state(
-    instance: str, owner: str, state: InstanceState, why: str = "", *, window: int | None = None
+    instance: str,
+    owner: str,
+    state: InstanceState,
+    why: str = "",
+    *,
+    window: int | None = None,
+    abilities: Iterable[str] = (),
 ) -> Call[bool]:
     """Says how the instance is; announced on the channel ``keys.INSTANCES``.
 
     ``window``: tokens of context of its model, 0: no limit of its own; None: as it was.
+    ``abilities``: names of what its backend can do; none: as they were.
     """
+    told = "" if window is None else window
     return Call(
         "set_state",
         [keys.entry(instance), keys.INSTANCES, keys.SEEN],
-        [instance, owner, state, why, "" if window is None else window],
+        [instance, owner, state, why, told, " ".join(abilities)],
         bool,
     )
 

@@ -18,6 +18,7 @@ class InstanceFacts:
     is how many seconds ago its worker last gave a sign of life; None: never. ``window``: tokens of
     context of its model; 0: not known yet, or no limit of its own. ``drained``: it starts no jobs.
     ``rest_s``: nor does it for so long, because its provider takes no more requests.
+    ``abilities``: what its backend can do; empty: not known yet.
     """
 
     name: str
@@ -31,6 +32,7 @@ class InstanceFacts:
     window: int = 0
     drained: bool = False
     rest_s: float = 0.0
+    abilities: tuple[str, ...] = ()
 
 
 def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
@@ -48,7 +50,7 @@ def read_entries(names: Sequence[str]) -> Call[list[InstanceFacts]]:
 
 
 def _facts_of(name: str, row: list[Any]) -> InstanceFacts:
-    state, why, node, pid, waiting, woken, running, heard_ms, window, drained, rest_ms = row
+    state, why, node, pid, waiting, woken, running, heard_ms, window, drained, rest_ms, can = row
     # A job whose wake-up is on its way still waits.
     heard_s = None if heard_ms < 0 else heard_ms / 1000
     waiting += woken
@@ -64,4 +66,5 @@ def _facts_of(name: str, row: list[Any]) -> InstanceFacts:
         window=window,
         drained=bool(drained),
         rest_s=rest_ms / 1000,
+        abilities=tuple(can.split()),
     )

@@ -170,8 +170,17 @@ def _load(context: WorkerContext, node: str) -> None:
         return
     runner = Runner(ledger, backend, spec, context.settings, owner=context.owner, pid=os.getpid())
     context.become_child(runner)
-    window = backend.abilities.window
-    ledger.run(instances.set_state(spec.name, context.owner, "ready", window=window))
+    has = backend.abilities
+    ready = instances.set_state(
+        spec.name, context.owner, "ready", window=has.window, abilities=_names_of(has)
+    )
+    ledger.run(ready)
+
+
+def _names_of(has: backends.Abilities) -> list[str]:
+    """What a backend has, in words for people: options that it takes, and more."""
+    more = [name for name in ("chat", "continues", "images", "reasoning") if getattr(has, name)]
+    return sorted({*has.options, *more})
 
 
 def _warm_up(backend: backends.Backend) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import click
@@ -11,27 +12,39 @@ from producer.cli.instances import Instance, read_instances
 from producer.cli.options import json_option, local_settings
 from producer.cli.output import say, say_json, table
 
+# What few models have, and how the table names it.
+SHOWN = {
+    "tools": "tools",
+    "response_format": "JSON",
+    "images": "images",
+    "logprobs": "logprobs",
+    "reasoning": "reasoning",
+}
+
 
 @click.command("models")
 @json_option
 def command(as_json: bool) -> None:
     """Show the models that instances serve.
 
-    With the backend of each, its window in tokens, its slots, and how many instances are ready.
+    With the backend of each, its window in tokens, its slots, how many instances are ready, what it
+    can do beside plain text, and which models are tried after it.
     """
-    ledger = Ledger(local_settings().redis_url)
+    settings = local_settings()
+    ledger = Ledger(settings.redis_url)
     try:
         instances = read_instances(ledger)
     finally:
         ledger.close()
-    models = [_about(name, own) for name, own in _by_model(instances).items()]
+    served = _by_model(instances)
+    models = [_about(name, own, settings.fallbacks.get(name, ())) for name, own in served.items()]
     if as_json:
         say_json({"models": models})
         return
     if not models:
         say("No instance has registered; start some with `apexq up`.")
         return
-    head = ("MODEL", "BACKEND", "WINDOW", "SLOTS", "READY", "INSTANCES")
+    head = ("MODEL", "BACKEND", "WINDOW", "SLOTS", "READY", "INSTANCES", "HAS", "FALLBACK")
     rows = [
         (
             model["model"],
@@ -40,10 +53,12 @@ def command(as_json: bool) -> None:
             str(model["slots"]),
             f"{model['ready']} of {len(model['instances'])}",
             ", ".join(_shown(one) for one in model["instances"]),
+            ", ".join(word for name, word in SHOWN.items() if name in model["abilities"]) or "-",
+            ", ".join(_chained(name, served) for name in model["fallbacks"]) or "-",
         )
         for model in models
     ]
-    say(table(head, rows, right=(2, 3)))
+    say(table(head, rows, right=(2, 3), spare=(6,)))
 
 
 def _by_model(instances: list[Instance]) -> dict[str, list[Instance]]:
@@ -53,9 +68,10 @@ def _by_model(instances: list[Instance]) -> dict[str, list[Instance]]:
     return found
 
 
-def _about(name: str, own: list[Instance]) -> dict[str, Any]:
+def _about(name: str, own: list[Instance], fallbacks: Sequence[str]) -> dict[str, Any]:
     ready = [one for one in own if one.state == "ready"]
     windows = [one.facts.window for one in own if one.facts.window]
+    told = [set(one.facts.abilities) for one in own if one.facts.abilities]
     return {
         "model": name,
         "backends": sorted({one.descriptor.backend for one in own}),
@@ -63,9 +79,15 @@ def _about(name: str, own: list[Instance]) -> dict[str, Any]:
         "slots": sum(one.descriptor.slots for one in ready),
         "ready": len(ready),
         "instances": [{"name": one.name, "state": one.state} for one in own],
+        "abilities": sorted(set.intersection(*told)) if told else [],
+        "fallbacks": list(fallbacks),
     }
 
 
 def _shown(instance: dict[str, str]) -> str:
     name, state = instance["name"], instance["state"]
     return name if state == "ready" else f"{name} ({state})"
+
+
+def _chained(model: str, served: Collection[str]) -> str:
+    return model if model in served else f"{model} (no instance)"

@@ -160,7 +160,7 @@ def test_models_shows_who_serves_what(stack: LocalStack) -> None:
     done = apexq("models", url=stack.redis_url)
     assert done.returncode == 0
     assert done.stdout.splitlines()[1].split() == [
-        *("mock", "mock", "-", "2", "2", "of", "2", "inst0,", "inst1")
+        *("mock", "mock", "-", "2", "2", "of", "2", "inst0,", "inst1", "-", "-")
     ]
     found = json.loads(apexq("models", "--json", url=stack.redis_url).stdout)
     assert found["models"][0] == {
@@ -170,4 +170,6 @@ def test_models_shows_who_serves_what(stack: LocalStack) -> None:
         "slots": 2,
         "ready": 2,
         "instances": [{"name": "inst0", "state": "ready"}, {"name": "inst1", "state": "ready"}],
+        "abilities": ["chat", "continues", "seed", "stop", "temperature", "top_k", "top_p"],
+        "fallbacks": [],
     }
