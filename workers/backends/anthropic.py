@@ -71,8 +71,8 @@ class AnthropicBackend:
         from workers.backends.anthropic_client import AnthropicClient
 
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each request's URL
-        self._io = IoThread("anthropic")
         self._client = AnthropicClient(self._model, self._options, self._settings)
+        self._io = IoThread("anthropic")
         try:
             facts = self._io.run(self._client.facts())
         except BackendError:

@@ -26,18 +26,25 @@ class Facts(NamedTuple):
 
 
 class AnthropicClient:
-    """One server, asked about one model; to be used in one event loop."""
+    """One server, asked about one model; to be used in one event loop.
+
+    Raises:
+        BackendAuth: the SDK is told of a key that it cannot find.
+    """
 
     def __init__(self, model: str, options: AnthropicOptions, settings: Settings) -> None:
         key = options.api_key or settings.api_key
         base_url = options.base_url or settings.api_base
         self._model, self._own_server = model, base_url is None
-        self._sdk = anthropic.AsyncAnthropic(
-            api_key=key.get_secret_value() if key else None,
-            base_url=base_url.rstrip("/").removesuffix("/v1") if base_url else None,
-            max_retries=0,
-            timeout=anthropic.Timeout(options.silence_s, connect=CONNECT_S),
-        )
+        try:
+            self._sdk = anthropic.AsyncAnthropic(
+                api_key=key.get_secret_value() if key else None,
+                base_url=base_url.rstrip("/").removesuffix("/v1") if base_url else None,
+                max_retries=0,
+                timeout=anthropic.Timeout(options.silence_s, connect=CONNECT_S),
+            )
+        except anthropic.CredentialsError as error:
+            raise error_of(error, where="", model=model) from error
         url = self._sdk.base_url
         self.where = f"{url.scheme}://{url.netloc.decode()}"
 

@@ -53,6 +53,8 @@ def error_of(error: Exception, *, where: str, model: str) -> BackendError:
     """
     if isinstance(error, anthropic.APIStatusError):
         return _told(error, where, model)
+    if isinstance(error, anthropic.CredentialsError):
+        return BackendAuth(backend=BACKEND, said=in_short(error), retriable=False)
     if isinstance(error, TypeError):  # so the SDK says that it has found no key
         return BackendAuth(backend=BACKEND, said="there is none", retriable=False)
     reason = str(error.__cause__ or error) or type(error).__name__
