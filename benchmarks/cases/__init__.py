@@ -5,6 +5,7 @@ from collections.abc import Callable
 from benchmarks.cases import (
     bare_redis,
     budget,
+    cached,
     chunks,
     first_chunk,
     gap,
@@ -20,6 +21,7 @@ from benchmarks.stage import Stage
 CASES: dict[str, Callable[[Stage], list[Row]]] = {
     "first-chunk": first_chunk.measure,
     "gap": gap.measure,
+    "cached": cached.measure,
     "idle": idle.measure,
     "preemption": preemption.measure,
     "submit": submit.measure_single,
