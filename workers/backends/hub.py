@@ -33,7 +33,7 @@ def download(repo: str, name: str, say: Say) -> Path:
     def get(**options: Any) -> str:
         return str(hf_hub_download(repo, name, **options))
 
-    return _cached_or_fetched(get, repo, name, f"{name} of {repo}", name, say)
+    return _cached_or_fetched(get, Path.is_file, repo, name, f"{name} of {repo}", name, say)
 
 
 def download_folder(repo: str, say: Say) -> Path:
@@ -47,18 +47,31 @@ def download_folder(repo: str, say: Say) -> Path:
     def get(**options: Any) -> str:
         return str(snapshot_download(repo, allow_patterns=list(OF_A_MODEL), **options))
 
-    return _cached_or_fetched(get, repo, "config.json", repo, repo, say)
+    return _cached_or_fetched(get, _has_weights, repo, "config.json", repo, repo, say)
+
+
+def _has_weights(folder: Path) -> bool:
+    """False for what is left where somebody asked for the tokenizer or the settings only."""
+    return any(folder.glob("*.safetensors"))
 
 
 def _cached_or_fetched(
-    get: Callable[..., str], repo: str, probe: str, what: str, name: str, say: Say
+    get: Callable[..., str],
+    whole: Callable[[Path], bool],
+    repo: str,
+    probe: str,
+    what: str,
+    name: str,
+    say: Say,
 ) -> Path:
     """What ``get`` returns, which tells from ``probe`` whether there is a network at all."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(get(local_files_only=True))
+        found = Path(get(local_files_only=True))
+        if whole(found):
+            return found
     except LocalEntryNotFoundError:
         pass
     try:
