@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0
 PROBE_S = 5.0
-COUNT_S = 2.0
+COUNT_S = 1.0
 
 # A host that is gone without a word is noticed after 25 s.
 KEEPALIVE = (
