@@ -86,7 +86,8 @@ class Attempt:
         if self._place.settings.log_prompts:
             log.info("job %s is asked: %s", claim.job_id, " | ".join(request.texts))
         before = self._so_far.before
-        resumes = bool(before.text) and before.is_text_alone and backend.abilities.continues
+        continues = backend.abilities.continues_with(request)
+        resumes = bool(before.text) and before.is_text_alone and continues
         prompt_tokens = backend.count_tokens(request)
         allowed = self._allowance.tokens_for(prompt_tokens, before.tokens if resumes else 0)
         if allowed is None:
@@ -143,7 +144,7 @@ class Attempt:
         settings = self._place.settings
         if self._yields >= settings.max_yields or not settings.preemption:
             return 0
-        if not self._place.backend.abilities.continues:
+        if not self._place.backend.abilities.continues_with(self._request):
             return 0
         counts_as = Priority(3 * (self._request.priority.band - self._claim.lifted))
         return counts_as.yields_to_bands_below

@@ -158,9 +158,8 @@ def test_an_answer_that_breaks_off_goes_on_at_another_endpoint(serve: Serve, mak
             {},
         ),
         (breaks_off_after("{"), {"response_format": {"type": "json_object"}}),
-        (breaks_off_after("one"), {"tools": [{"type": "function", "function": {"name": "f"}}]}),
     ],
-    ids=["reasoning", "tool call", "grammar", "tools"],
+    ids=["reasoning", "tool call", "grammar"],
 )
 def test_what_cannot_go_on_from_its_text_is_left_to_another_attempt(
     serve: Serve, make: Make, begins: Answer, options: dict[str, Any]

@@ -45,7 +45,8 @@ class Abilities:
     :data:`~workers.backends.base.OPTIONS`. ``window``: context length in tokens, 0 when it sets no
     limit of its own. ``slots``: jobs that it can serve at once, each from a process of its own
     (0: any number); known before it is loaded. ``chat``: it takes ``messages``. ``images``: they
-    may show some. ``reasoning``: it tells a model's thoughts apart from its answer.
+    may show some. ``reasoning``: it tells a model's thoughts apart from its answer. ``anew_with``:
+    options with which it does not continue after all.
     """
 
     continues: bool = False
@@ -55,6 +56,12 @@ class Abilities:
     chat: bool = True
     images: bool = False
     reasoning: bool = False
+    anew_with: frozenset[str] = frozenset()
+
+    def continues_with(self, request: Request) -> bool:
+        """Whether it can go on from partial text of an answer to this request."""
+        given = (name for name in self.anew_with if getattr(request, name) not in (None, ()))
+        return self.continues and not any(given)
 
 
 @dataclass(frozen=True, slots=True)

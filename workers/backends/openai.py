@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from workers.backends.openai_answer import Answers
     from workers.backends.openai_servers import Servers
 
+GRAMMARS = frozenset({"response_format", "tool_choice"})  # which a server begins anew with
 NO_KEY = "none"  # the SDK wants one; servers without keys read none
 
 
@@ -75,6 +76,7 @@ class OpenAIBackend:
             chat=options.api == "chat",
             images=options.api == "chat",
             reasoning=options.api == "chat",
+            anew_with=GRAMMARS,
         )
 
     def load(self, say: Say = unsaid) -> None:
@@ -110,7 +112,7 @@ class OpenAIBackend:
             Body(self._model, self._options, dialect, self._settings, self._key),
             self._errors(),
             api=self._options.api,
-            continues=self.abilities.continues,
+            abilities=self.abilities,
         )
 
     def count_tokens(self, request: Request) -> int:

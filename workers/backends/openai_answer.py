@@ -11,7 +11,7 @@ import openai
 
 from ledger.errors import BackendError
 from ledger.messages import Request
-from workers.backends.base import Piece, Run
+from workers.backends.base import Abilities, Piece, Run
 from workers.backends.endpoints import Endpoint, Endpoints
 from workers.backends.openai_body import Body
 from workers.backends.openai_errors import Errors
@@ -24,10 +24,10 @@ class Answers:
     """Answers requests of one instance."""
 
     def __init__(
-        self, endpoints: Endpoints, body: Body, errors: Errors, *, api: str, continues: bool
+        self, endpoints: Endpoints, body: Body, errors: Errors, *, api: str, abilities: Abilities
     ) -> None:
         self._endpoints, self._body, self._errors = endpoints, body, errors
-        self._api, self._continues = api, continues
+        self._api, self._abilities = api, abilities
 
     async def stream(self, run: Run) -> AsyncIterator[Piece]:
         """Yields the answer. Another endpoint goes on where one fails: from the beginning while
@@ -36,7 +36,7 @@ class Answers:
         Raises:
             BackendError: no endpoint answers, or one answers with an error that is final.
         """
-        made = _Made(run, self._continues)
+        made = _Made(run, self._abilities.continues_with(run.request))
         tried: set[str] = set()
         while True:
             async with self._endpoints.berth(_session_of(run.request), tried) as endpoint:
@@ -93,7 +93,7 @@ class _Made:
     def __init__(self, run: Run, continues: bool) -> None:
         self.text, self.tokens = run.continue_from, 0
         self.begun = bool(run.continue_from)
-        self._continues = continues and not begins_anew(run.request)
+        self._continues = continues
         self._only_text = True
 
     def add(self, piece: Piece) -> None:
@@ -108,11 +108,6 @@ class _Made:
     def can_go_on(self) -> bool:
         """Whether another endpoint can take it up."""
         return not self.begun or (self._continues and self._only_text)
-
-
-def begins_anew(request: Request) -> bool:
-    """Whether an answer cannot be taken up from its text: a grammar would begin anew with it."""
-    return request.response_format is not None or bool(request.tools)
 
 
 def _session_of(request: Request) -> str | None:
