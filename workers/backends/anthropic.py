@@ -8,7 +8,6 @@ from contextlib import closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from budgets.estimate import likely_prompt_tokens
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
@@ -16,6 +15,7 @@ from workers.backends.anthropic_options import AnthropicOptions
 from workers.backends.anthropic_request import body_of, wants_any_json
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 from workers.backends.io_thread import IoThread
+from workers.backends.likely_count import LikelyCount
 from workers.backends.options import parse
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class AnthropicBackend:
         self._options = parse(spec, AnthropicOptions)
         self._window = self._options.window or 0
         self._images = True
+        self._count = LikelyCount()
         self._io: IoThread | None = None
         self._client: AnthropicClient | None = None
 
@@ -82,10 +83,10 @@ class AnthropicBackend:
         self._images = facts.images
 
     def count_tokens(self, request: Request) -> int:
-        """An estimate, four bytes a token. The API can count, in a round trip before each job,
-        and tells its count with the answer's first byte anyway.
+        """An estimate that learns from the API's counts. The API would count before each job too,
+        but that is a round trip, and it tells its count with the answer's first bytes anyway.
         """
-        return likely_prompt_tokens(request)
+        return self._count.of(request)
 
     def stream(self, run: Run) -> Iterator[Piece]:
         """Yields what the API sends, some tokens at a time.
@@ -102,7 +103,10 @@ class AnthropicBackend:
         answer = AnthropicAnswer(run.max_tokens, client.where, any_json=any_json)
         with closing(events):  # type: ignore[type-var]  # a generator has close()
             try:
-                yield from answer.pieces(events)
+                for piece in answer.pieces(events):
+                    if piece.prompt_tokens:
+                        self._count.learn(run.request, piece.prompt_tokens)
+                    yield piece
             except BackendError:
                 if not run.stop.is_set():  # an answer that was stopped has no end
                     raise

@@ -11,12 +11,12 @@ from contextlib import closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from budgets.estimate import likely_prompt_tokens
 from ledger.errors import BackendError, BackendMissing, InvalidSetting, ModelNotFound
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 from workers.backends.io_thread import IoThread
+from workers.backends.likely_count import LikelyCount
 from workers.backends.ollama_answer import OllamaAnswer
 from workers.backends.ollama_options import OllamaOptions
 from workers.backends.ollama_pull import pull
@@ -54,6 +54,7 @@ class OllamaBackend:
         self._asking = Asking(self._model, self._options, settings)
         self._window = self._options.num_ctx or settings.ctx_tokens
         self._can: frozenset[str] = frozenset({"tools", "vision", "thinking"})
+        self._count = LikelyCount()
         self._io: IoThread | None = None
         self._client: OllamaClient | None = None
 
@@ -113,8 +114,8 @@ class OllamaBackend:
             self._window = min(self._window, trained)
 
     def count_tokens(self, request: Request) -> int:
-        """An estimate, four bytes a token: Ollama has no endpoint that counts."""
-        return likely_prompt_tokens(request)
+        """An estimate that learns from the server's counts: it has no endpoint that counts."""
+        return self._count.of(request)
 
     def stream(self, run: Run) -> Iterator[Piece]:
         """Yields what the server sends, about a token at a time.
@@ -132,7 +133,10 @@ class OllamaBackend:
         )
         with closing(lines):  # type: ignore[type-var]  # a generator has close()
             try:
-                yield from answer.pieces(lines)
+                for piece in answer.pieces(lines):
+                    if piece.prompt_tokens:
+                        self._count.learn(run.request, piece.prompt_tokens)
+                    yield piece
             except BackendError:
                 if not run.stop.is_set():  # an answer that was stopped has no end
                     raise
