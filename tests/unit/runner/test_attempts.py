@@ -8,7 +8,7 @@ from ledger import jobs
 from ledger.messages import State, TokenLogprob
 from tests.support.runner_scene import Scene
 from tests.support.scripted import PROMPT_TOKENS, STOP, Letters, Script, pieces
-from workers.backends import Piece
+from workers.backends import OPTIONS, Piece
 from workers.backends.base import Abilities
 from workers.runner import Outcome
 
@@ -61,6 +61,17 @@ def test_an_attempt_of_a_backend_that_cannot_continue_resets_its_readers(scene: 
     assert [event.kind for event in scene.events(job)][:3] == ["chunk", "requeued", "reset"]
     assert scene.text(job) == scene.record(job).text == "xy"
     assert scene.charged == (PROMPT_TOKENS + 5, 0)
+
+
+def test_an_option_that_a_backend_begins_anew_with_resets_its_readers(scene: Scene) -> None:
+    job = scene.submit(max_tokens=10, response_format={"type": "json_object"})
+    scene.lose(job, Piece("abc", 3))
+    options, anew = frozenset(OPTIONS), frozenset({"response_format"})
+    backend = Script(pieces("x"), abilities=Abilities(True, options, anew_with=anew))
+
+    assert scene.run(job, backend)[0] is Outcome.SUCCEEDED
+    assert backend.runs[0].continue_from == ""
+    assert "reset" in [event.kind for event in scene.events(job)]
 
 
 def test_nothing_is_reset_when_the_lost_attempt_made_nothing(scene: Scene) -> None:
