@@ -42,6 +42,8 @@ def _alike(specs: Iterable[InstanceSpec]) -> list[list[InstanceSpec]]:
 
 
 def _place_of(spec: InstanceSpec) -> str:
+    if spec.options.get("device") == "cpu":
+        return RAM
     if sys.platform == "darwin":
         return RAM if _layers_on_gpu(spec) == 0 else UNIFIED
     if spec.backend == "llama_cpp":
@@ -71,10 +73,19 @@ def _need_of(spec: InstanceSpec, settings: Settings, *, on_gpu: bool) -> tuple[N
     """What an instance takes; or None, and why that is not known."""
     if spec.backend == "llama_cpp":
         return _llama_need(spec, settings, on_gpu=on_gpu)
-    model = hf_config.read(Path(spec.model).expanduser()) if spec.model else None
+    folder = Path(spec.model or "").expanduser()
+    model = hf_config.read(folder, quantization=_quantization_of(spec, on_gpu=on_gpu))
     if model is None:
         return None, "the model is no local folder with config.json and weights"
     return _with_context(model, settings.ctx_tokens, on_gpu=on_gpu), ""
+
+
+def _quantization_of(spec: InstanceSpec, *, on_gpu: bool) -> str:
+    """What is done to the weights in loading; by hf alone."""
+    if spec.backend != "hf":
+        return "none"
+    on_cuda = on_gpu and sys.platform != "darwin"
+    return str(spec.options.get("quantization") or ("nf4" if on_cuda else "none"))
 
 
 def _llama_need(spec: InstanceSpec, settings: Settings, *, on_gpu: bool) -> tuple[Need | None, str]:

@@ -103,16 +103,18 @@ def test_a_gguf_header_says_what_memory_depends_on(tmp_path: Path) -> None:
     assert gguf.read(path).model(5_000_000) == LLAMA.model(5_000_000)
 
 
+LLAMA_FIELDS = {
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "hidden_size": 4096,
+    "intermediate_size": 14_336,
+    "vocab_size": 128_256,
+}
+
+
 def test_a_local_folder_of_a_model_says_it_too(tmp_path: Path) -> None:
-    fields = {
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "hidden_size": 4096,
-        "intermediate_size": 14_336,
-        "vocab_size": 128_256,
-    }
-    (tmp_path / "config.json").write_text(json.dumps({"text_config": fields}))
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": LLAMA_FIELDS}))
     assert hf_config.read(tmp_path) is None  # no weights yet
     for number in (1, 2):
         (tmp_path / f"model-{number}.safetensors").write_bytes(b"x" * 1000)
@@ -164,6 +166,32 @@ def test_a_model_that_is_not_here_yet_is_not_known() -> None:
 def test_a_model_of_another_library_is_known_from_its_folder(tmp_path: Path) -> None:
     (unknown,) = fits_of(load_settings(env={}, backend="hf", model="org/name", instances=2))
     assert unknown.groups[0].why == "the model is no local folder with config.json and weights"
+
+
+def test_weights_that_hf_quantises_count_as_what_they_will_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a model with weights of 16 bits, and a GPU
+    (tmp_path / "config.json").write_text(
+        json.dumps({**LLAMA_FIELDS, "torch_dtype": "bfloat16", "max_position_embeddings": 4096})
+    )
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(LLAMA.weight_bytes())
+    monkeypatch.setattr(machine, "gpu_bytes", lambda: 85_000_000_000)
+    table = {"name": "inst0", "backend": "hf", "model": str(tmp_path)}
+
+    def weights(place: str, **options: str) -> float:
+        (fit,) = fits_of(load_settings(env={}, instances=[{**table, **options}]))
+        assert fit.place == place
+        assert fit.groups[0].need is not None
+        return fit.groups[0].need.weights / 1e9
+
+    # Then they are NF4 there, and whole on the CPU, unless something else is asked for
+    assert weights("VRAM") == pytest.approx(5.7, abs=0.05)
+    assert weights("VRAM", quantization="none") == pytest.approx(16.1, abs=0.05)
+    assert weights("VRAM", quantization="int8") == pytest.approx(9.1, abs=0.05)
+    assert weights("RAM", device="cpu") == pytest.approx(16.1, abs=0.05)
+    assert weights("RAM", device="cpu", quantization="nf4") == pytest.approx(5.7, abs=0.05)
 
 
 def test_a_backend_that_forwards_to_a_server_takes_no_memory_here() -> None:
