@@ -282,6 +282,16 @@ def test_system_texts_go_first_and_what_one_side_says_is_one_turn(
     assert body["tool_choice"] == {"type": "none"}
 
 
+def test_an_answer_that_was_empty_is_no_turn(backend: Backend, server: FakeAnthropic) -> None:
+    said = [("user", "Hi"), ("assistant", ""), ("user", SHORT)]
+
+    pieces_of(backend, messages=[{"role": role, "content": words} for role, words in said])
+
+    assert server.of(PATH)[0]["messages"] == [
+        {"role": "user", "content": [text("Hi"), text(SHORT)]}
+    ]
+
+
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [

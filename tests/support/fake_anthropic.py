@@ -197,6 +197,8 @@ def _what_is_wrong(body: dict[str, Any]) -> str:
     if body.get("tool_choice") and not body.get("tools"):
         return "tool_choice may only be specified while providing tools."
     for turn in body["messages"]:
+        if not turn["content"]:
+            return "messages: all messages must have non-empty content"
         if any(one["type"] == "text" and not one["text"] for one in turn["content"]):
             return "messages: text content blocks must be non-empty"
     return _what_is_wrong_with_calls(body["messages"])

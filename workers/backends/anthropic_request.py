@@ -134,9 +134,11 @@ def _system_and_turns(request: Request) -> tuple[list[Block], list[dict[str, Any
             system += _said(message)
             continue
         role = "assistant" if message.role == "assistant" else "user"
-        if not turns or turns[-1]["role"] != role:
-            turns.append({"role": role, "content": []})
-        turns[-1]["content"] += _blocks(message)
+        blocks = _blocks(message)
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:  # the API takes no empty turn
+            turns.append({"role": role, "content": blocks})
     return system, turns
 
 

@@ -74,6 +74,7 @@ class OllamaBackend:
             chat=not raw,
             images="vision" in self._can and not raw,
             reasoning="thinking" in self._can,
+            anew_with=frozenset({"response_format", "tools"}),  # their parsers would begin anew
         )
 
     def load(self, say: Say = unsaid) -> None:
