@@ -60,8 +60,10 @@ def redis_url(server_url: str) -> str:
 
 @pytest.fixture
 def settings(redis_url: str) -> Settings:
-    """Five mock instances on the emptied server."""
-    return load_settings(env={}, redis_url=redis_url, mock_directives=True)
+    """Five mock instances on the emptied server. Nothing is answered from the cache unasked: what is
+    tested is to be done.
+    """
+    return load_settings(env={}, redis_url=redis_url, mock_directives=True, enable_cache=False)
 
 
 @pytest.fixture

@@ -21,6 +21,12 @@ from tests.support.waiting import eventually
 GREEDY: dict[str, Any] = {"agent_id": "a", "temperature": 0}
 
 
+@pytest.fixture
+def settings(redis_url: str) -> Settings:
+    """As somebody has them who says nothing about the cache."""
+    return load_settings(env={}, redis_url=redis_url, mock_directives=True)
+
+
 def test_the_second_of_two_equal_requests_is_answered_from_the_cache_and_costs_nothing(
     client: LLMClient, start_workers: StartWorkers
 ) -> None:

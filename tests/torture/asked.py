@@ -71,7 +71,7 @@ def asked(plan: Plan, producer: int, number: int) -> Asked:
         options["session_id"] = f"s{random.randrange(3)}"
     if plan.model and random.random() < 0.1:
         options |= {"prompt": random.choice(POEMS), "model": plan.model}
-        options |= {"temperature": 0.0, "max_tokens": 40}
+        options |= {"temperature": 0.0, "max_tokens": 40, "cache": False}
         return Asked(number, "plain", options, way, 0, None)
     options |= {"model": MOCK, **_mock(kind, number, random)}
     return Asked(number, kind, options, way, random.randrange(4), _text(options))
