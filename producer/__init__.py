@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from ledger.settings import Settings, load_settings
     from ledger.status import JobStatus
     from producer.aio import AsyncJob, AsyncLLMClient, PortableLLMClient
+    from producer.batch_manager import LLMBatchManager
     from producer.client import Episode, LLMClient
+    from producer.dual_endpoint import DualEndpointLLMClient
     from producer.job import Job
     from producer.llm import LLMResponse, get_llm_client
     from producer.llm_config import LLMConfig
+    from producer.lm_studio import LMStudioClient
     from producer.manager import MultiInstanceLLMManager
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "ContextTooLong",
     "CorruptEntry",
     "DeadlineExceeded",
+    "DualEndpointLLMClient",
     "Episode",
     "EpisodeOver",
     "IdempotencyConflict",
@@ -62,9 +66,11 @@ __all__ = [
     "JobFailed",
     "JobNotFound",
     "JobStatus",
+    "LLMBatchManager",
     "LLMClient",
     "LLMConfig",
     "LLMResponse",
+    "LMStudioClient",
     "MultiInstanceLLMManager",
     "NoInstance",
     "PortableLLMClient",
@@ -83,12 +89,15 @@ __all__ = [
 _HOMES = {
     "AsyncJob": "producer.aio",
     "AsyncLLMClient": "producer.aio",
+    "DualEndpointLLMClient": "producer.dual_endpoint",
     "Episode": "producer.client",
     "Job": "producer.job",
     "JobStatus": "ledger.status",
+    "LLMBatchManager": "producer.batch_manager",
     "LLMClient": "producer.client",
     "LLMConfig": "producer.llm_config",
     "LLMResponse": "producer.llm",
+    "LMStudioClient": "producer.lm_studio",
     "MultiInstanceLLMManager": "producer.manager",
     "PortableLLMClient": "producer.aio",
     "Priority": "ledger.priority",

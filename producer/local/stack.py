@@ -24,7 +24,7 @@ class LocalStack:
 
     def __init__(
         self,
-        instances: int | None = 5,
+        instances: int | Sequence[Mapping[str, Any]] | None = 5,
         backend: str | None = "mock",
         model: str | None = None,
         port: int | None = None,
@@ -39,7 +39,8 @@ class LocalStack:
         """Reads the settings; nothing is started yet.
 
         Args:
-            instances: how many; None: what the environment and apexq.toml say. So with the next.
+            instances: how many, or a table of each as in apexq.toml; None: what the environment
+                and apexq.toml say. So with the next.
             backend: of these instances.
             model: of these instances.
             port: of the embedded Valkey, which listens on 127.0.0.1 without a password;

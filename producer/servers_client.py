@@ -1,0 +1,193 @@
+"""A client of model servers that it names itself, as callers of their APIs are used to.
+
+Its requests go through the queue all the same: to the instance of the settings that has these
+servers, or to one that the client starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Self
+
+from ledger.errors import BackendError, InvalidSetting
+from ledger.messages import Result
+from ledger.overview import read_entries
+from ledger.redis_client import Ledger
+from ledger.settings import InstanceSpec, Settings, load_settings
+from producer.aio import AsyncLLMClient
+from producer.awaited import send_and_wait
+from producer.client import LLMClient
+from producer.local import LocalStack
+
+
+class ServersClient:
+    """It belongs to the event loop that first used it.
+
+    ``async with`` starts a worker for the servers, and a Redis where none is named, unless the
+    settings have an instance with them: that one's worker is yours to start.
+    """
+
+    backend = "openai"
+    instance = "servers"
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        slots: int,
+        model: str | None = None,
+        settings: Settings | None = None,
+        **table: Any,
+    ) -> None:
+        """Reads the settings; nothing is started or asked yet.
+
+        Args:
+            urls: the servers' base URLs.
+            slots: requests at once.
+            model: None: the server's only one.
+            settings: None: what the environment and apexq.toml say.
+            table: further keys of the instance's table, such as ``api_key``.
+
+        Raises:
+            InvalidSetting: one of them cannot be used.
+        """
+        self._settings = settings or load_settings()
+        self._urls = {url.rstrip("/") for url in urls}
+        where = {"endpoints": list(urls)} if len(urls) > 1 else {"base_url": urls[0]}
+        self._table = {
+            **{"name": self.instance, "backend": self.backend, "model": model, "slots": slots},
+            **where,
+            **table,
+        }
+        found = [spec for spec in self._settings.instances if self._is_of(spec)]
+        self._spec = found[0] if found else None
+        self._stack: LocalStack | None = None
+        self._client: AsyncLLMClient | None = None
+
+    async def complete(self, prompt: str | None = None, **options: Any) -> Result:
+        """Answers a prompt, or ``messages``. If the awaiting task is cancelled, so is the job.
+
+        Args:
+            prompt: the text.
+            options: further ones of :class:`ledger.messages.Request`.
+
+        Raises:
+            InvalidSetting: it is not started, and the settings have no instance with its servers.
+            What :meth:`producer.client.LLMClient.complete` raises.
+        """
+        client, name = self._ready()
+        order = client.order(prompt, **{"agent_id": name, "instance": name} | options)
+        return await send_and_wait(client, order)
+
+    async def chat(self, messages: Iterable[Mapping[str, Any]], **options: Any) -> Result:
+        """Answers a conversation of ``{"role": …, "content": …}``; else as :meth:`complete`."""
+        return await self.complete(messages=tuple(messages), **options)
+
+    async def chat_completion_stream(
+        self, messages: Iterable[Mapping[str, Any]], **options: Any
+    ) -> AsyncGenerator[str, None]:
+        """Yields the answer's text as it is made. Who stops reading stops the job.
+
+        A server that fails in the midst of it is followed by another one, unseen.
+
+        Raises:
+            BackendError: the answer had to begin anew after a part of it was read.
+            What :meth:`complete` raises.
+        """
+        client, name = self._ready()
+        asked = {"agent_id": name, "instance": name, "messages": tuple(messages)}
+        job = await client.submit(**asked | options)
+        complete, read = False, False
+        try:
+            async with aclosing(job.stream()) as events:
+                async for event in events:
+                    if event.kind == "reset" and read:
+                        raise BackendError(
+                            "The answer begins anew after a part of it was read; ask again, "
+                            "or read AsyncLLMClient.stream(), which tells of it.",
+                            backend=self.backend,
+                            retriable=True,
+                        )
+                    if event.text:
+                        read = True
+                        yield event.text
+            complete = True
+        finally:
+            if not complete:
+                await job.cancel()
+
+    def get_usage_stats(self) -> dict[str, Any]:
+        """Tokens, budget, and how busy the instance is.
+
+        Returns:
+            ``tokens_used``, ``tokens_held``, ``budget`` (None: no limit) of the tenant;
+            ``waiting`` and ``running`` jobs, ``max_concurrent_requests``, ``state``.
+        """
+        _, name = self._ready()
+        settings = self._used_settings
+        with LLMClient(settings) as client:
+            tokens = client.get_stats()
+        ledger = Ledger(settings.redis_url)
+        try:
+            [facts] = ledger.run(read_entries([name]))
+        finally:
+            ledger.close()
+        return {
+            **tokens,
+            "waiting": facts.waiting,
+            "running": facts.running,
+            "max_concurrent_requests": settings.instance(name).slots,
+            "state": facts.state,
+        }
+
+    async def start(self) -> Self:
+        """Starts what is needed; does nothing where the settings have an instance of these servers.
+
+        Raises:
+            StackFailed, RedisUnavailable: it did not come up.
+        """
+        if self._spec is None and self._stack is None:
+            given = self._settings.model_fields_set - {"config", "instances", "backend", "model"}
+            same = {name: getattr(self._settings, name) for name in given}
+            stack = LocalStack([self._table], None, **same)
+            await asyncio.to_thread(stack.start)
+            self._stack = stack
+        return self
+
+    async def close(self) -> None:
+        """Gives the connections back, and stops what :meth:`start` started."""
+        client, stack, self._client, self._stack = self._client, self._stack, None, None
+        if client is not None:
+            await client.close()
+        if stack is not None:
+            await asyncio.to_thread(stack.stop)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def _used_settings(self) -> Settings:
+        return self._stack.settings if self._stack is not None else self._settings
+
+    def _ready(self) -> tuple[AsyncLLMClient, str]:
+        """The client, and the instance that has the servers."""
+        if self._spec is None and self._stack is None:
+            raise InvalidSetting(
+                f"No instance has {' and '.join(sorted(self._urls))}: use "
+                f"`async with {type(self).__name__}(…) as client`, which starts one, or put it "
+                f'into apexq.toml as an instance with backend = "{self.backend}".'
+            )
+        if self._client is None:
+            self._client = AsyncLLMClient(self._used_settings)
+        return self._client, self._spec.name if self._spec else self.instance
+
+    def _is_of(self, spec: InstanceSpec) -> bool:
+        own = spec.options.get("endpoints") or [
+            spec.options.get("base_url") or self._settings.api_base or ""
+        ]
+        return spec.backend == self.backend and {url.rstrip("/") for url in own} == self._urls

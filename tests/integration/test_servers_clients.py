@@ -1,0 +1,133 @@
+"""The owner's clients of model servers, on real workers and a server that speaks the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("openai")
+
+from ledger.errors import BackendError, InvalidSetting
+from ledger.settings import Settings, load_settings
+from producer import DualEndpointLLMClient, LLMBatchManager, LLMClient, LMStudioClient
+from tests.conftest import StartWorkers
+from tests.support import fake_openai
+from tests.support.fake_openai import FakeOpenAI, InTurn, answers_with, breaks_off_after
+
+HELLO = [{"role": "user", "content": "Say hello"}]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with fake_openai.serving(answers_with("Hello", " there")) as server:
+        yield server
+
+
+def with_instance(redis_url: str, **table: object) -> tuple[Settings, dict[str, str]]:
+    """Settings with one instance, and the environment that gives a worker the same."""
+    env = {"APEX_LLM_INSTANCES": json.dumps([{"name": "inst0", **table}])}
+    return load_settings(env=env, redis_url=redis_url), env
+
+
+def test_lm_studios_client_brings_its_own_worker(server: FakeOpenAI, redis_url: str) -> None:
+    settings = load_settings(env={}, redis_url=redis_url)
+
+    async def talk() -> None:
+        async with LMStudioClient(
+            server.url, max_concurrent_requests=2, settings=settings
+        ) as client:
+            answer = await client.chat(HELLO, max_tokens=9)
+            streamed = [text async for text in client.chat_completion_stream(HELLO, max_tokens=9)]
+            stats = client.get_usage_stats()
+            assert answer.text == "".join(streamed) == "Hello there"
+            assert answer.usage.completion_tokens == 2
+            assert stats["tokens_used"] >= 2 * (5 + 2)
+            assert stats["max_concurrent_requests"] == 2
+            assert (stats["waiting"], stats["running"], stats["state"]) == (0, 0, "ready")
+
+    asyncio.run(talk())
+
+
+def test_two_endpoints_of_the_settings_are_used_and_fail_over_unseen(
+    redis_url: str, start_workers: StartWorkers
+) -> None:
+    turns = InTurn(
+        answers_with("warm"), breaks_off_after("Hello", " the"), answers_with("re,", " again")
+    )
+    with (
+        fake_openai.serving(turns, owner="vllm") as first,
+        fake_openai.serving(turns, owner="vllm") as second,
+    ):
+        urls = [first.url, second.url]
+        settings, env = with_instance(redis_url, backend="vllm", endpoints=urls, slots=1)
+        start_workers("inst0", env=env)
+
+        async def read() -> str:
+            async with DualEndpointLLMClient(*urls, settings=settings) as client:
+                return "".join([text async for text in client.chat_completion_stream(HELLO)])
+
+        assert asyncio.run(read()) == "Hello there, again"
+        assert turns.servers[1] is not turns.servers[2]
+
+
+def test_a_reader_of_plain_text_is_told_when_an_answer_begins_anew(
+    redis_url: str, start_workers: StartWorkers
+) -> None:
+    turns = InTurn(answers_with("warm"), breaks_off_after("Hello"), answers_with("Hi"))
+    with fake_openai.serving(turns) as server:
+        settings, env = with_instance(redis_url, backend="lmstudio", base_url=server.url)
+        start_workers("inst0", env=env)
+
+        async def read() -> None:
+            async with LMStudioClient(server.url, settings=settings) as client:
+                async for _ in client.chat_completion_stream(HELLO):
+                    pass
+
+        with pytest.raises(BackendError, match="begins anew"):
+            asyncio.run(read())
+
+
+def test_who_stops_reading_stops_the_job(redis_url: str, start_workers: StartWorkers) -> None:
+    turns = InTurn(answers_with("warm"), fake_openai.falls_silent_after("Hello"))
+    with fake_openai.serving(turns) as server:
+        settings, env = with_instance(redis_url, backend="lmstudio", base_url=server.url)
+        start_workers("inst0", env=env)
+
+        async def read_a_word() -> str:
+            async with LMStudioClient(server.url, settings=settings) as client:
+                texts = client.chat_completion_stream(HELLO)
+                word = await anext(texts)
+                await texts.aclose()
+                return word
+
+        assert asyncio.run(read_a_word()) == "Hello"
+        assert server.hung_up.wait(10)
+
+
+def test_a_client_that_is_not_started_says_how(redis_url: str) -> None:
+    client = LMStudioClient(settings=load_settings(env={}, redis_url=redis_url))
+
+    with pytest.raises(InvalidSetting, match="use `async with LMStudioClient"):
+        asyncio.run(client.chat(HELLO))
+
+
+def test_the_batch_manager_sends_at_once(
+    server: FakeOpenAI, redis_url: str, start_workers: StartWorkers
+) -> None:
+    settings, env = with_instance(redis_url, backend="openai", base_url=server.url, slots=4)
+    start_workers("inst0", env=env)
+
+    async def batch() -> list[str]:
+        manager = LLMBatchManager(batch_size=4, batch_timeout=60.0, settings=settings)
+        answers = await asyncio.gather(
+            *(manager.batch_request(HELLO, max_tokens=9, cache=False) for _ in range(3))
+        )
+        await manager.close()
+        return [answer.text for answer in answers]
+
+    assert asyncio.run(batch()) == ["Hello there"] * 3
+    with LLMClient(settings) as client:
+        assert client.get_stats()["tokens_held"] == 0
