@@ -624,13 +624,33 @@ def test_an_answer_that_breaks_off_may_be_tried_again(
     assert text_of(pieces_of(backend, SHORT)) == GREETING
 
 
-def test_a_server_that_is_not_there_is_named(server: FakeAnthropic) -> None:
-    backend = created(table(server))
+def test_a_server_that_does_not_come_is_named(server: FakeAnthropic) -> None:
+    backend = created(table(server), load_timeout_s=0.01)
     server.close()
 
     with pytest.raises(BackendError, match=f"The connection to {server.url} was lost") as raised:
         backend.load()
     assert raised.value.retriable
+
+
+def test_a_server_that_comes_later_is_waited_for(server: FakeAnthropic) -> None:
+    # Given
+    backend = created(table(server))
+    port = int(server.url.rpartition(":")[2])
+    server.close()
+    came: list[FakeAnthropic] = []
+
+    def start(said: str) -> None:
+        assert said.startswith("waiting for the server: ")
+        if not came:
+            came.append(FakeAnthropic(port))
+
+    # When
+    backend.load(start)
+    # Then
+    assert backend.health() == ""
+    backend.close()
+    came[0].close()
 
 
 def test_its_health_is_the_servers(server: FakeAnthropic) -> None:

@@ -35,10 +35,10 @@ Event = tuple[str, dict[str, Any]]
 class FakeAnthropic(FakeServer):
     """``cached``: tokens of each prompt that are read from, and written to, its cache."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.cached = (0, 0)
         self._ids = count()
-        super().__init__(self._route, scripted=(PATH,))
+        super().__init__(self._route, (PATH,), port)
 
     def _route(self, exchange: Exchange) -> None:
         given = exchange.headers

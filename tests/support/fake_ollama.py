@@ -24,11 +24,11 @@ CAPABILITIES = ("completion", "tools", "thinking", "vision")
 class FakeOllama(FakeServer):
     """``models``: those that are there. ``cached``: tokens of each prompt that are in its cache."""
 
-    def __init__(self, *, models: tuple[str, ...] = (MODEL,)) -> None:
-        self.models, self.cached = set(models), 0
+    def __init__(self, port: int = 0) -> None:
+        self.models, self.cached = {MODEL}, 0
         self.capabilities: tuple[str, ...] = CAPABILITIES
         self._ids = count()
-        super().__init__(self._route, scripted=("/api/chat", "/api/generate", "/api/pull"))
+        super().__init__(self._route, ("/api/chat", "/api/generate", "/api/pull"), port)
 
     def _route(self, exchange: Exchange) -> None:
         match exchange.path:

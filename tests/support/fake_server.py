@@ -76,13 +76,13 @@ class FakeServer:
     ``asked``: the requests so far. ``left``: a client went before its answer was complete.
     """
 
-    def __init__(self, answer: Answer, scripted: tuple[str, ...]) -> None:
+    def __init__(self, answer: Answer, scripted: tuple[str, ...], port: int = 0) -> None:
         self.asked: list[Exchange] = []
         self.left = threading.Event()
         self.script: deque[Answer] = deque()
         self._answer, self._scripted = answer, scripted
         self._connections: list[socket.socket] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(

@@ -17,6 +17,7 @@ from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 from workers.backends.io_thread import IoThread
 from workers.backends.likely_count import LikelyCount
 from workers.backends.options import parse
+from workers.backends.patience import until_it_answers
 
 if TYPE_CHECKING:
     from workers.backends.anthropic_client import AnthropicClient
@@ -64,7 +65,8 @@ class AnthropicBackend:
         )
 
     def load(self, say: Say = unsaid) -> None:
-        """Asks what the model can, which also shows whether the key is good.
+        """Asks what the model can, which also shows whether the key is good; waits for an API that
+        does not answer, APEX_LOAD_TIMEOUT_S at most.
 
         Raises:
             BackendError: the API does not answer, or not for this key and model.
@@ -75,7 +77,8 @@ class AnthropicBackend:
         self._client = AnthropicClient(self._model, self._options, self._settings)
         self._io = IoThread("anthropic")
         try:
-            facts = self._io.run(self._client.facts())
+            asking = until_it_answers(self._client.facts, self._settings.load_timeout_s, say)
+            facts = self._io.run(asking)
         except BackendError:
             self.close()
             raise

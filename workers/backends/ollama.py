@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from workers.backends.ollama_options import OllamaOptions
 from workers.backends.ollama_pull import pull
 from workers.backends.ollama_request import Asking
 from workers.backends.options import parse
+from workers.backends.patience import until_it_answers
 
 if TYPE_CHECKING:
     from workers.backends.ollama_client import OllamaClient
@@ -79,6 +81,7 @@ class OllamaBackend:
 
     def load(self, say: Say = unsaid) -> None:
         """Asks what the model can; downloads it first where it is not there and ``pull`` is set.
+        Waits for a server that does not answer, APEX_LOAD_TIMEOUT_S at most.
 
         Raises:
             BackendError: the server does not answer, or does not have the model.
@@ -92,7 +95,9 @@ class OllamaBackend:
             base_url.removesuffix("/v1") if base_url else None, self._options.api_key, self._model
         )
         try:
-            self._know(self._io.run(self._facts(self._client, say)))
+            asking = partial(self._facts, self._client, say)
+            most_s = self._settings.load_timeout_s
+            self._know(self._io.run(until_it_answers(asking, most_s, say)))
         except BackendError:
             self.close()
             raise
