@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from budgets.estimate import likely_prompt_tokens
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
 from workers.backends import openai_dialect
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 from workers.backends.io_thread import IoThread
+from workers.backends.likely_count import LikelyCount
 from workers.backends.openai_body import Body
 from workers.backends.openai_errors import Errors
 from workers.backends.openai_options import OpenAIOptions
@@ -57,6 +57,7 @@ class OpenAIBackend:
             self._refuse_without_model_or_key()
         self._model = spec.model or ""
         self._window = options.window
+        self._likely = LikelyCount()
         self._io: IoThread | None = None
         self._servers: Servers | None = None
         self._answers: Answers | None = None
@@ -111,6 +112,7 @@ class OpenAIBackend:
             self._servers.endpoints,
             Body(self._model, self._options, dialect, self._settings, self._key),
             self._errors(),
+            self._likely,
             api=self._options.api,
             abilities=self.abilities,
         )
@@ -122,7 +124,7 @@ class OpenAIBackend:
         io, servers = self._loaded
         dialect = self._dialect or openai_dialect.OTHER
         counted = io.run(servers.count(request, self._model, dialect))
-        return likely_prompt_tokens(request) if counted is None else counted
+        return self._likely.of(request) if counted is None else counted
 
     def stream(self, run: Run) -> Iterator[Piece]:
         """Yields the server's chunks. To stop closes the connection, at once and at any moment, by

@@ -13,10 +13,12 @@ from ledger.errors import BackendError
 from ledger.messages import Request
 from workers.backends.base import Abilities, Piece, Run
 from workers.backends.endpoints import Endpoint, Endpoints
+from workers.backends.likely_count import LikelyCount
 from workers.backends.openai_body import Body
 from workers.backends.openai_errors import Errors
 from workers.backends.openai_pieces import BROKEN_OFF, Reader
 
+AWAY_S, AWAY_TIMES, MOST_S = 5.0, 6, 60.0  # until the next attempt where no server is there
 CUT_OFF = "the stream ended before the answer did"
 
 
@@ -24,10 +26,18 @@ class Answers:
     """Answers requests of one instance."""
 
     def __init__(
-        self, endpoints: Endpoints, body: Body, errors: Errors, *, api: str, abilities: Abilities
+        self,
+        endpoints: Endpoints,
+        body: Body,
+        errors: Errors,
+        likely: LikelyCount,
+        *,
+        api: str,
+        abilities: Abilities,
     ) -> None:
+        """``likely``: learns from what the servers count."""
         self._endpoints, self._body, self._errors = endpoints, body, errors
-        self._api, self._abilities = api, abilities
+        self._likely, self._api, self._abilities = likely, api, abilities
 
     async def stream(self, run: Run) -> AsyncIterator[Piece]:
         """Yields the answer. Another endpoint goes on where one fails: from the beginning while
@@ -45,6 +55,8 @@ class Answers:
                         async for piece in pieces:
                             tried.clear()
                             made.add(piece)
+                            if piece.prompt_tokens:
+                                self._likely.learn(run.request, piece.prompt_tokens)
                             yield piece
                     endpoint.breaker.succeeded()
                     return
@@ -60,8 +72,8 @@ class Answers:
         """What one endpoint makes of the answer that is still to come."""
         left = run.max_tokens - made.tokens
         reader = Reader(left, logprobs=run.request.logprobs, whole=not made.begun)
+        stream = await self._open(endpoint, run, made.text, left)
         try:
-            stream = await self._open(endpoint, self._body.of(run, made.text, left))
             async with stream:
                 async for chunk in stream:
                     for piece in reader.take(chunk):
@@ -77,14 +89,21 @@ class Answers:
             raise self._errors.lost(endpoint.url, f"it ended the answer with {reader.finish!r}")
         yield reader.last()
 
-    async def _open(self, endpoint: Endpoint, body: dict[str, Any]) -> Any:
+    async def _open(self, endpoint: Endpoint, run: Run, so_far: str, most: int) -> Any:
+        body = self._body.of(run, so_far, most)
         own = {name: body.pop(name) for name in ("model", "stream")}
         client = endpoint.client
-        if self._api == "completions":
-            prompt = body.pop("prompt")
-            return await client.completions.create(prompt=prompt, **own, extra_body=body)
-        messages = body.pop("messages")
-        return await client.chat.completions.create(messages=messages, **own, extra_body=body)
+        try:
+            if self._api == "completions":
+                prompt = body.pop("prompt")
+                return await client.completions.create(prompt=prompt, **own, extra_body=body)
+            messages = body.pop("messages")
+            return await client.chat.completions.create(messages=messages, **own, extra_body=body)
+        except openai.OpenAIError as error:
+            told = self._errors.of(error, endpoint.url)
+            if told.facts.get("lost"):  # it is not there: it may be starting again
+                told.facts["retry_after_s"] = min(AWAY_S * AWAY_TIMES ** (run.attempt - 1), MOST_S)
+            raise told from error
 
 
 class _Made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import Any
 
 from ledger.messages import Request
@@ -77,7 +78,8 @@ class Body:
             return {}
         secret = f"{run.request.tenant}\x00{self._key}"
         body: dict[str, Any] = {
-            "request_id": f"{run.job_id}-{run.attempt}",
+            # A server refuses an id that it still works on, as of an answer that was just stopped.
+            "request_id": f"{run.job_id}-{run.attempt}-{secrets.token_hex(3)}",
             "cache_salt": hashlib.sha256(secret.encode()).hexdigest(),
         }
         if self._options.priority:
