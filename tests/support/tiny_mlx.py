@@ -45,8 +45,7 @@ PIECES = (
 )
 MARKER = "Ġ"  # how byte-level BPE writes a space
 
-EMBD, HEADS, KV_HEADS, LAYERS, FEED_FORWARD = 128, 4, 2, 2, 256
-HEAD = EMBD // HEADS
+WIDTH, HEADS, KV_HEADS, LAYERS = 128, 4, 2, 2
 TRAINED_CTX = 8192
 
 # Prompts for a model that ``ends``: one is answered in a few tokens, the other in hundreds.
@@ -59,6 +58,7 @@ def write(
     chat_template: str | None = CHAT_TEMPLATE,
     seed: int = 7,
     ends: bool = False,
+    width: int = WIDTH,
     layers: int = LAYERS,
 ) -> Path:
     """Writes the model into ``folder`` and returns that.
@@ -68,7 +68,7 @@ def write(
         chat_template: in Jinja; None for a model without one.
         seed: of the weights.
         ends: some answers end by themselves: :data:`SHORT` soon, :data:`LONG` not so soon.
-        layers: how many; more of them make it slower.
+        width, layers: with more of them it is slower, and no longer tiny.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
@@ -87,12 +87,12 @@ def write(
         folder / "config.json",
         architectures=["LlamaForCausalLM"],
         model_type="llama",
-        hidden_size=EMBD,
-        intermediate_size=FEED_FORWARD,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=layers,
         num_attention_heads=HEADS,
         num_key_value_heads=KV_HEADS,
-        head_dim=HEAD,
+        head_dim=width // HEADS,
         vocab_size=n_vocab,
         max_position_embeddings=TRAINED_CTX,
         rms_norm_eps=1e-5,
@@ -105,7 +105,8 @@ def write(
     )
     random = np.random.default_rng(seed)
     weights = {
-        name: values.astype(np.float32) for name, values in _weights(n_vocab, random, ends, layers)
+        name: values.astype(np.float32)
+        for name, values in _weights(n_vocab, random, ends, width, layers)
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
@@ -140,25 +141,25 @@ def _tokenizer() -> Tokenizer:
 
 
 def _weights(
-    n_vocab: int, random: np.random.Generator, ends: bool, layers: int
+    n_vocab: int, random: np.random.Generator, ends: bool, width: int, layers: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     def matrix(rows: int, columns: int, scale: float = 1.5) -> np.ndarray:
         return random.normal(0, scale / np.sqrt(columns), (rows, columns))
 
-    yield "model.embed_tokens.weight", matrix(n_vocab, EMBD, 8.0)
+    yield "model.embed_tokens.weight", matrix(n_vocab, width, 8.0)
     for layer in range(layers):
         block = f"model.layers.{layer}"
-        yield f"{block}.input_layernorm.weight", np.ones(EMBD)
-        yield f"{block}.self_attn.q_proj.weight", matrix(EMBD, EMBD)
-        yield f"{block}.self_attn.k_proj.weight", matrix(HEAD * KV_HEADS, EMBD)
-        yield f"{block}.self_attn.v_proj.weight", matrix(HEAD * KV_HEADS, EMBD)
-        yield f"{block}.self_attn.o_proj.weight", matrix(EMBD, EMBD)
-        yield f"{block}.post_attention_layernorm.weight", np.ones(EMBD)
-        yield f"{block}.mlp.gate_proj.weight", matrix(FEED_FORWARD, EMBD)
-        yield f"{block}.mlp.up_proj.weight", matrix(FEED_FORWARD, EMBD)
-        yield f"{block}.mlp.down_proj.weight", matrix(EMBD, FEED_FORWARD)
-    yield "model.norm.weight", np.ones(EMBD)
-    output = matrix(n_vocab, EMBD, 4.0)
+        yield f"{block}.input_layernorm.weight", np.ones(width)
+        yield f"{block}.self_attn.q_proj.weight", matrix(width, width)
+        yield f"{block}.self_attn.k_proj.weight", matrix(width * KV_HEADS // HEADS, width)
+        yield f"{block}.self_attn.v_proj.weight", matrix(width * KV_HEADS // HEADS, width)
+        yield f"{block}.self_attn.o_proj.weight", matrix(width, width)
+        yield f"{block}.post_attention_layernorm.weight", np.ones(width)
+        yield f"{block}.mlp.gate_proj.weight", matrix(2 * width, width)
+        yield f"{block}.mlp.up_proj.weight", matrix(2 * width, width)
+        yield f"{block}.mlp.down_proj.weight", matrix(width, 2 * width)
+    yield "model.norm.weight", np.ones(width)
+    output = matrix(n_vocab, width, 4.0)
     end = output[EOS].copy()
     output[:FIRST_BYTE] = 0  # no control token is ever the best one
     if ends:
