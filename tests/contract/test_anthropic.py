@@ -595,6 +595,15 @@ def test_why_it_ended_is_said_in_our_words(
     assert pieces_of(backend, SHORT)[-1].finish_reason == end
 
 
+def test_an_answer_that_says_how_it_ended_is_complete(
+    backend: Backend, server: FakeAnthropic
+) -> None:
+    events = [server.start(5), *block(0, text("Once"), []), ended("end_turn", 4)]
+    server.script.append(lambda one: send_events(one, events))
+
+    assert pieces_of(backend, SHORT)[-1].finish_reason == "stop"
+
+
 def cut_in_the_midst(one: Exchange) -> None:
     send_events(one, [*itertools.islice(block(0, text("Once"), []), 1)], end=False)
     one.send(b"event: content_block_delta\ndata: {")
@@ -651,6 +660,18 @@ def test_a_server_that_comes_later_is_waited_for(server: FakeAnthropic) -> None:
     assert backend.health() == ""
     backend.close()
     came[0].close()
+
+
+def test_a_connection_serves_one_answer_after_the_other(
+    backend: Backend, server: FakeAnthropic
+) -> None:
+    for _ in range(5):
+        pieces = backend.stream(run_of(SHORT))
+        while next(pieces).finish_reason is None:
+            pass
+        pieces.close()  # type: ignore[attr-defined]  # what the runner does with it
+
+    assert len(server.connections) == 1
 
 
 def test_its_health_is_the_servers(server: FakeAnthropic) -> None:

@@ -151,6 +151,13 @@ def test_thoughts_are_told_apart_from_the_answer(backend: Backend) -> None:
     assert text_of(pieces) == "Hello from Zürich."
 
 
+def test_thoughts_without_probabilities_are_told_too(backend: Backend) -> None:
+    pieces = pieces_of(backend, f"think, then say {SHORT}", logprobs=0)
+
+    assert "".join(piece.reasoning for piece in pieces) == "I see."
+    assert all(len(piece.logprobs) == piece.tokens for piece in pieces)
+
+
 def test_calls_of_tools_come_in_openais_form(backend: Backend, server: FakeOllama) -> None:
     pieces = pieces_of(backend, "How is the weather?", tools=(WEATHER,))
 
@@ -423,6 +430,18 @@ def test_a_server_that_comes_later_is_waited_for(server: FakeOllama) -> None:
     assert backend.health() == ""
     backend.close()
     came[0].close()
+
+
+def test_a_connection_serves_one_answer_after_the_other(
+    backend: Backend, server: FakeOllama
+) -> None:
+    for _ in range(5):
+        pieces = backend.stream(run_of(SHORT))
+        while next(pieces).finish_reason is None:
+            pass
+        pieces.close()  # type: ignore[attr-defined]  # what the runner does with it
+
+    assert len(server.connections) == 1
 
 
 def test_its_health_is_the_servers(server: FakeOllama) -> None:

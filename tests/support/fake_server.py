@@ -73,7 +73,8 @@ class FakeServer:
     """Answers with ``answer``, or with what a test has put into ``script``, one for each request
     of a path in ``scripted``.
 
-    ``asked``: the requests so far. ``left``: a client went before its answer was complete.
+    ``asked``: the requests so far. ``connections``: all that there were. ``left``: a client went
+    before its answer was complete.
     """
 
     def __init__(self, answer: Answer, scripted: tuple[str, ...], port: int = 0) -> None:
@@ -81,7 +82,7 @@ class FakeServer:
         self.left = threading.Event()
         self.script: deque[Answer] = deque()
         self._answer, self._scripted = answer, scripted
-        self._connections: list[socket.socket] = []
+        self.connections: list[socket.socket] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -97,7 +98,7 @@ class FakeServer:
     def close(self) -> None:
         """Ends it, and its connections."""
         self._server.shutdown()
-        for connection in self._connections:
+        for connection in self.connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
@@ -114,7 +115,7 @@ class FakeServer:
             raise
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        serve, connections = self._serve, self._connections
+        serve, connections = self._serve, self.connections
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"

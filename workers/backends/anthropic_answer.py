@@ -7,9 +7,11 @@ blocks and deltas that are not known here may come and say nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
+from ledger.errors import BackendError
 from workers.backends import anthropic_errors
 from workers.backends.base import Piece
 
@@ -54,13 +56,16 @@ class AnthropicAnswer:
             BackendError: the answer has no end.
         """
         for event in events:
-            if event.type == "message_stop" and self._stop_reason is not None:
-                yield from self._end(self._stop_reason)
-                return
             piece = self._piece(event)
             if piece is not None:
                 yield self._with_prompt(piece)
-        raise anthropic_errors.unreachable(self._where, "the answer has no end")
+            if event.type == "message_stop":
+                with suppress(BackendError):  # a connection that was read to its end is used again
+                    for _ in events:
+                        pass
+        if self._stop_reason is None:
+            raise anthropic_errors.unreachable(self._where, "the answer has no end")
+        yield from self._end(self._stop_reason)
 
     def _piece(self, event: Any) -> Piece | None:
         match event.type:

@@ -13,6 +13,7 @@ from workers.backends.anthropic_errors import error_of
 from workers.backends.anthropic_options import AnthropicOptions
 
 CONNECT_S = 10.0
+OWN_HOST = "api.anthropic.com"
 
 # What the SDK lets through of its HTTP client, and what it raises without a key.
 _ERRORS = (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError)
@@ -35,7 +36,7 @@ class AnthropicClient:
     def __init__(self, model: str, options: AnthropicOptions, settings: Settings) -> None:
         key = options.api_key or settings.api_key
         base_url = options.base_url or settings.api_base
-        self._model, self._own_server = model, base_url is None
+        self._model = model
         try:
             self._sdk = anthropic.AsyncAnthropic(
                 api_key=key.get_secret_value() if key else None,
@@ -57,7 +58,7 @@ class AnthropicClient:
         try:
             model = await self._sdk.models.retrieve(self._model)
         except _ERRORS as error:
-            if isinstance(error, anthropic.NotFoundError) and not self._own_server:
+            if isinstance(error, anthropic.NotFoundError) and self._sdk.base_url.host != OWN_HOST:
                 return Facts()
             raise error_of(error, where=self.where, model=self._model) from error
         can = model.capabilities

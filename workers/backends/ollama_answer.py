@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,6 +14,7 @@ from ledger.messages import TokenLogprob
 from workers.backends.base import Piece
 
 NO_ID = -1  # Ollama names a token by its text alone
+NOTHING = Piece("", 0)
 
 
 class OllamaAnswer:
@@ -33,15 +36,18 @@ class OllamaAnswer:
         Raises:
             BackendError: the answer has no end.
         """
-        held = Piece("", 0)
+        held = NOTHING
         for line in lines:
             piece = _joined(held, self._piece(line))
             if line.get("done"):
+                with suppress(BackendError):  # a connection that was read to its end is used again
+                    for _ in lines:
+                        pass
                 yield self._end(piece, line)
                 return
             if self._said + piece.tokens >= self._max_tokens:
                 held = piece
-            elif piece.tokens or piece.text:
+            elif piece != NOTHING:
                 self._said += piece.tokens
                 yield piece
         raise BackendError(
@@ -70,7 +76,7 @@ class OllamaAnswer:
         index, self._calls = self._calls, self._calls + 1
         return {
             "index": index,
-            "id": call.get("id") or f"call_{index}",
+            "id": call.get("id") or f"call_{uuid.uuid4().hex[:12]}",  # older servers have none
             "type": "function",
             "function": {"name": function.get("name", ""), "arguments": arguments},
         }
