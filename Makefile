@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LLAMA  := $(VENV)/.llama
 MODELS := $(VENV)/.models
+VLLM   ?= .venv-vllm/bin/vllm
 PINS   := $(VENV)/pins.txt
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -19,7 +20,7 @@ TORCH ?= 2.13.0
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: venv llama models demo test torture check format bench memory lock clean
+.PHONY: venv llama models demo test test-gpu torture check format bench memory lock clean
 
 venv: $(READY)
 
@@ -59,6 +60,20 @@ demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 # Tests wait more than they compute: three at once, each file in one process; unit tests, the quickest, last.
 test: $(MODELS)
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# On a GPU for CUDA; for llama.cpp's part of it, see CMAKE_ARGS. The figures of five 8B instances take
+# 40 GB of its memory and 20 GB of disk.
+test-gpu: $(MODELS)
+	$(BIN)/python -m pytest tests/gpu
+
+# On real vLLM servers, which are installed into an environment of their own: some GB, some minutes.
+# A vLLM that is there is taken with VLLM=/path/to/bin/vllm, such as one for a GPU.
+test-vllm: $(MODELS) $(VLLM)
+	VLLM=$(VLLM) $(BIN)/python -m pytest tests/vllm
+
+.venv-vllm/bin/vllm:
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python tests/vllm/install.py
 
 # Kills, stops and starves a whole stack under load and looks for what was lost or doubled, such as
 # make torture JOBS=20000 FAULTS=550 SECONDS=1500 LEASE=15 SEED=1; docs/reliability.md says more.
