@@ -106,7 +106,7 @@ class Settings(BaseModel):
     ctx_tokens: int = setting(4096, "APEX_LLM_CTX_TOKENS",
         about="Context window of a model in the process, tokens.", ge=1)
     api_key: Key | None = setting(None, "LLM_API_KEY",
-        about="Key for the API of `remote`; never shown.")
+        about="Key for the API of `remote`, `openai`, `vllm` and `anthropic`; never shown.")
     api_base: Url | None = setting(None, "LLM_API_BASE",
         about="Base URL of the backend's API.")
     load_timeout_s: Seconds = setting(600.0, "APEX_LOAD_TIMEOUT_S",
