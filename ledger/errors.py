@@ -246,7 +246,7 @@ class BackendError(JobFailed):
 
     code = "backend_error"
     default = "The backend reported an error."
-    passes = False
+    passes = False  # whether it is retriable where nothing else is said
 
     def __init__(self, message: str | None = None, /, **facts: Any) -> None:
         super().__init__(message, **{"retriable": self.passes, **facts})

@@ -100,7 +100,7 @@ def facts_of(job_id: str, fields: dict[str, str], now_ms: int) -> JobFacts:
             now_ms=now_ms,
             tried=tuple(json.loads(fields.get("tried", "[]"))),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise CorruptEntry(job_id=job_id) from error
 
 

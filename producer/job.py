@@ -40,7 +40,8 @@ class Job:
         return f"Job({self.id!r})"
 
     def stream(self, *, after: int = 0, timeout_s: float | None = None) -> Iterator[Event]:
-        """Yields the answer as it is made: events with ``.text`` and ``.seq``.
+        """Yields the answer as it is made: events with ``.text`` and ``.seq``, and from models that
+        have them ``.reasoning`` and ``.tool_calls``, as deltas.
 
         May be called before, during and after the run, and again with ``after`` = the last ``seq``
         that was seen. An event of kind ``reset`` means that a retry begins anew; ``budget_low``

@@ -149,10 +149,12 @@ class Ending:
 
     def _end(self, state: State, error: ApexError | None = None) -> Ended:
         place, claim, request = self._place, self._claim, self._request
-        answer = self._so_far.answer
+        answer, cut_off = self._so_far.answer, self._so_far.finish_reason == "length"
         result = self._so_far.record(state, self._allowance.prompt_tokens, error)
         if request.cache:
             keep_answer(place.ledger, place.spec, place.settings, request, result, answer.tokens)
+        if cut_off:
+            answer = answer._replace(tool_calls=())  # half a call is no use to a later turn
         adds_turn = request.history and state is State.SUCCEEDED
         call = jobs.finish(
             result,

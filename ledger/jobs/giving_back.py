@@ -14,9 +14,9 @@ from ledger.scripts import Call
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """An instance's rest, because its model's provider takes no more requests for now.
+    """An instance's rest of ``ms``, because its model's provider takes no more requests for now.
 
-    ``patience_ms``: since when a job may have been given back so before it is given up.
+    A job is given up ``patience_ms`` after the first refusal of its own.
     """
 
     ms: int

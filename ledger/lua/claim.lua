@@ -47,9 +47,11 @@ if mine and entry[3] == 'drained' then  -- it waits on, before all others
 end
 if mine and entry[4] then
   mine = false
-  -- To the microsecond, which no two claims share: they stay in the order of their turns.
-  local moment = string.format('%.0f.%03d', now, redis.call('TIME')[2] % 1000)
-  redis.call('ZADD', KEYS[5], moment, ARGV[1])
+  if not redis.call('ZSCORE', KEYS[4], ARGV[1]) then  -- unless its wake-up was one too many
+    -- To the microsecond, which no two claims share: they stay in the order of their turns.
+    local moment = string.format('%.0f.%03d', now, redis.call('TIME')[2] % 1000)
+    redis.call('ZADD', KEYS[5], moment, ARGV[1])
+  end
 end
 if mine then
   fence, deadline = h[4] + 1, now + h[6] - (h[10] or 0)

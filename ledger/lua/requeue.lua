@@ -25,18 +25,15 @@ local function pause_after(failures)
   return failures < 2 and 0 or math.min(1000 * 4 ^ (failures - 2), LONGEST_PAUSE_MS)
 end
 
--- A job that has made nothing yet may wait in the queue only for so long.
-local function wait_for_claim()
+-- Until when a job may wait in the queue that has made nothing yet; nil: as long as it takes.
+local function longest_wait()
   local w = redis.call('HMGET', KEYS[1], 'limits', 'submitted', 'made', 'prompt')
   local queue_ms = w[1] and w[1]:match('^%d+')
-  if queue_ms and w[3] == '0' and not w[4] then
-    redis.call('ZADD', KEYS[9], string.format('%.0f', w[2] + queue_ms), ARGV[1])
-  end
+  if queue_ms and w[3] == '0' and not w[4] then return w[2] + queue_ms end
 end
 
 local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'failures', 'attempts', 'band', 'seq',
   'claimed', 'spent', 'stop', 'lifted')
-local rested = ARGV[7] and redis.call('HGET', KEYS[1], 'rested')
 if h[1] ~= ARGV[2] then return 'fenced' end
 if h[2] == 'queued' then return 'queued' end
 if h[2] ~= 'running' then return 'fenced' end
@@ -47,8 +44,12 @@ end
 if h[9] and h[9] ~= 'leave' then return 'stopped' end
 local failures, event = h[3] + ARGV[4], ARGV[3]
 if failures >= tonumber(h[4]) then return 'exhausted' end
-if rested and now - rested >= tonumber(ARGV[8]) then return 'exhausted' end
-local pause = tonumber(ARGV[5])
+local pause, rest, until_when = tonumber(ARGV[5]), tonumber(ARGV[7]), nil
+if rest then
+  local first = redis.call('HGET', KEYS[1], 'rested') or now
+  if now - first >= tonumber(ARGV[8]) then return 'exhausted' end
+  until_when = longest_wait()
+end
 if ARGV[4] == '1' then
   pause = math.max(pause_after(failures), pause)
   event = string.format('%s,"at_ms":%.0f}', event:sub(1, -2), now)
@@ -61,13 +62,13 @@ redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures, 'seq', h[6]
   'spent', (h[8] or 0) + now - h[7])
 append_event(KEYS[2], h[6] + 1, event)
 local template = redis.call('HGET', KEYS[3], 'wakeup')
-if ARGV[7] then
-  local over = math.max(now + ARGV[7], tonumber(redis.call('HGET', KEYS[3], 'rest') or 0))
+if rest then
+  local over = math.max(now + rest, tonumber(redis.call('HGET', KEYS[3], 'rest') or 0))
   redis.call('HSET', KEYS[3], 'rest', string.format('%.0f', over))
   redis.call('HSETNX', KEYS[1], 'rested', now)
-  wait_for_claim()
+  if until_when then redis.call('ZADD', KEYS[9], string.format('%.0f', until_when), ARGV[1]) end
 end
-if ARGV[7] and template then
+if rest and template then
   redis.call('ZADD', KEYS[4], now, ARGV[1])
 elseif pause > 0 or not template then
   redis.call('ZADD', KEYS[8], now + pause, ARGV[1])

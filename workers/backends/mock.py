@@ -10,9 +10,10 @@ import hashlib
 import itertools
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
-from ledger.errors import BackendError, InvalidSetting
+from ledger.errors import BackendError, InvalidSetting, ModelNotFound, RateLimited
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
@@ -48,6 +49,8 @@ class MockBackend:
                 f"{spec.name}: the backend mock has no option {option!r}; remove it."
             )
         self._directives = settings.mock_directives
+        self._model = spec.served_model
+        self._refused: Counter[str] = Counter()  # how often, by job
 
     def load(self, say: Say = unsaid) -> None:
         """Nothing to load."""
@@ -59,6 +62,7 @@ class MockBackend:
     def stream(self, run: Run) -> Iterator[Piece]:
         """Yields one word at a time, from where ``continue_from`` ends."""
         wants = parse(run.request.texts[-1]) if self._directives else Directives()
+        self._refuse(wants, run)
         already = len(run.continue_from.split())
         if run.stop.wait(wants.first_ms / 1000):
             return
@@ -72,6 +76,16 @@ class MockBackend:
                 return
             yield Piece(word if index == 0 else f" {word}")
         yield Piece("", 0, "stop")
+
+    def _refuse(self, wants: Directives, run: Run) -> None:
+        """Refuses a run as a provider does."""
+        if wants.unknown_to == self._model:
+            raise ModelNotFound(backend="mock", model=self._model, said="so the prompt says")
+        if self._refused[run.job_id] < wants.limits:
+            self._refused[run.job_id] += 1
+            raise RateLimited(
+                backend="mock", retry_after_s=wants.retry_after_s, said="so the prompt says"
+            )
 
     def forget(self, tenant: str, session_id: str | None = None) -> None:
         """It keeps nothing."""

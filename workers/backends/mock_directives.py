@@ -20,7 +20,9 @@ class Directives(BaseModel):
     ``crash_at`` kills the own process (in the first ``crashes`` attempts), ``hang_at`` stops
     emitting (in the first ``hangs`` attempts; without it in all), ``error_at`` raises (in the first
     ``errors`` attempts, and those may be tried again, after ``retry_after_s``); ``say`` is the text
-    of the answer; ``eat_mb`` takes that much memory before the first token.
+    of the answer; ``eat_mb`` takes that much memory before the first token. ``limits`` is how often
+    the process refuses the job as a provider does that takes no more requests for
+    ``retry_after_s``; an instance of the model ``unknown_to`` says that it does not have it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -35,6 +37,8 @@ class Directives(BaseModel):
     error_at: int | None = None
     errors: int | None = None
     retry_after_s: float | None = None
+    limits: int = Field(default=0, ge=0)
+    unknown_to: str | None = None
     say: str | None = None
     eat_mb: int | None = Field(default=None, ge=1)
 

@@ -139,6 +139,19 @@ def test_a_session_keeps_the_tool_calls_and_not_the_reasoning(scene: Scene) -> N
     )
 
 
+def test_a_session_keeps_no_call_that_was_cut_off(scene: Scene) -> None:
+    asked = {"session_id": "s", "history": True}
+    first = scene.submit(tools=TOOLS, max_tokens=2, **asked)
+    scene.run(first, Script(list(CALLING)))
+    assert scene.record(first).finish_reason == "length"
+
+    backend = Script([Piece("so"), STOP])
+    scene.run(scene.submit(**asked), backend)
+
+    said = backend.runs[0].request.messages or ()
+    assert [message.tool_calls for message in said] == [(), (), ()]
+
+
 def test_what_a_job_thought_is_in_its_record_when_it_is_cancelled_while_it_waits(
     scene: Scene,
 ) -> None:

@@ -13,6 +13,7 @@ from ledger.messages import State
 from ledger.overview import read_entries
 from ledger.recovery import mend
 from producer import Job
+from producer.cli.instances import read_instances
 from tests.support.fleet import come
 from tests.support.hands import LISTS, Hands
 from tests.support.registering import OWNER, register
@@ -304,3 +305,15 @@ def test_who_waits_is_told_why(scene: Scene) -> None:
 
     for one in (job, other):
         assert one.status().why == "its instance rests for 12 s: the provider's limit"
+
+
+def test_people_see_that_it_rests_and_for_how_long(scene: Scene) -> None:
+    come(scene.ledger, "inst0")
+    refuse(scene, scene.submit())
+
+    (shown,) = read_instances(scene.ledger)
+
+    assert (shown.state, shown.why) == ("resting", "rests for 12 s: the provider's limit")
+    pass_the_rest(scene)
+    (shown,) = read_instances(scene.ledger)
+    assert (shown.state, shown.why) == ("ready", "")

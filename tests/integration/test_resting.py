@@ -1,0 +1,159 @@
+"""Whatever happens while an instance rests: no job is lost, and none runs that must not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from ledger import jobs, keys
+from ledger.jobs import Claim, Rest
+from ledger.messages import Result, State
+from ledger.recovery import mend
+from ledger.redis_client import Ledger
+from producer import Job, LLMClient
+from tests.support.fleet import come
+from tests.support.hands import LISTS
+from tests.support.registering import OWNER, register
+
+HOUR_MS = 3_600_000
+
+
+class Resting(RuleBasedStateMachine):
+    """An instance with two slots, whose provider refuses jobs now and then."""
+
+    def __init__(self, ledger: Ledger, client: LLMClient) -> None:
+        super().__init__()
+        self.ledger, self.client, self.redis = ledger, client, ledger.redis
+        self.redis.flushall()
+        register(ledger, slots=2)
+        come(ledger, "inst0")
+        self.submitted: list[Job] = []
+        self.running: list[Claim] = []
+        self.rests = self.drained = False
+        self.served = 0
+
+    @rule(priority=st.sampled_from(["URGENT", "NORMAL", "LOW"]), agent=st.sampled_from("ab"))
+    def a_job_comes(self, priority: str, agent: str) -> None:
+        self.submitted.append(self.client.submit("hi", agent_id=agent, priority=priority))
+
+    @rule()
+    def a_worker_takes_a_wake_up(self) -> None:
+        if len(self.running) < 2:
+            self._take()
+
+    @rule()
+    def a_wake_up_is_lost(self) -> None:
+        self._pop()
+
+    @rule()
+    def a_job_ends(self) -> None:
+        if self.running:
+            self._finish(self.running.pop())
+
+    @rule(yields=st.booleans())
+    def a_job_is_given_back(self, yields: bool) -> None:
+        if self.running:
+            self._give_back(self.running.pop(0), None if yields else Rest(HOUR_MS, HOUR_MS))
+            self.rests = self.rests or not yields
+
+    @rule()
+    def the_rest_is_over(self) -> None:
+        if self.rests:
+            self.redis.hset(keys.entry("inst0"), "rest", 1)
+        self.somebody_reconciles()
+        self.rests = False
+
+    @rule()
+    def somebody_reconciles(self) -> None:
+        self.ledger.run(mend("inst0", patience_ms=0))
+
+    @rule(drained=st.booleans())
+    def somebody_drains_or_resumes(self, drained: bool) -> None:
+        (self.client.drain if drained else self.client.resume)("inst0")
+        self.drained = drained
+
+    @rule(at=st.integers(0, 100))
+    def a_job_is_cancelled(self, at: int) -> None:
+        if self.submitted:
+            job = self.submitted[at % len(self.submitted)]
+            if job.status().state is State.QUEUED:
+                job.cancel()
+                self.submitted.remove(job)
+
+    def teardown(self) -> None:
+        """All is well again: each job is served, once."""
+        self.client.resume("inst0")
+        self.drained = False
+        self.the_rest_is_over()
+        for _ in range(3 * len(self.submitted) + 1):
+            while self.running:
+                self._finish(self.running.pop())
+            while self._take() is not None:
+                pass
+            self.somebody_reconciles()
+        assert [str(job.status().state) for job in self.submitted] == (
+            ["succeeded"] * len(self.submitted)
+        )
+        for key in (keys.waiting, keys.woken, keys.running):
+            assert self.redis.zcard(key("inst0")) == 0, key
+
+    def _pop(self) -> str | None:
+        for name in LISTS:
+            raw: Any = self.redis.rpop(name)
+            if raw is not None:
+                return str(json.loads(raw)["id"])
+        return None
+
+    def _take(self) -> str | None:
+        job_id = self._pop()
+        if job_id is None:
+            return None
+        self.served += 1
+        call = jobs.claim(
+            job_id,
+            instance="inst0",
+            owner=OWNER,
+            pid=1,
+            lease_ms=HOUR_MS,
+            nonce=str(self.served),
+        )
+        claim = self.ledger.run(call)
+        if isinstance(claim, Claim):
+            assert not self.rests
+            assert not self.drained
+            self.running.append(claim)
+        return job_id
+
+    def _finish(self, claim: Claim) -> None:
+        result = Result(job_id=claim.job_id, state=State.SUCCEEDED, instance="inst0")
+        assert self.ledger.run(jobs.finish(result, fence=claim.fence, levels=[]))
+
+    def _give_back(self, claim: Claim, rest: Rest | None) -> None:
+        call = jobs.requeue(
+            claim.job_id,
+            instance="inst0",
+            fence=claim.fence,
+            reason="yield",
+            failed=False,
+            rest=rest,
+        )
+        assert self.ledger.run(call) == "queued"
+
+
+def test_no_job_is_lost_or_started_while_its_instance_rests(
+    ledger: Ledger, client: LLMClient
+) -> None:
+    run_state_machine_as_test(
+        lambda: Resting(ledger, client),
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
