@@ -90,15 +90,15 @@ class Answers:
         yield reader.last()
 
     async def _open(self, endpoint: Endpoint, run: Run, so_far: str, most: int) -> Any:
-        body = self._body.of(run, so_far, most)
-        own = {name: body.pop(name) for name in ("model", "stream")}
-        client = endpoint.client
+        """The stream, of chunks as they come: the SDK's classes cost more than all the rest."""
         try:
-            if self._api == "completions":
-                prompt = body.pop("prompt")
-                return await client.completions.create(prompt=prompt, **own, extra_body=body)
-            messages = body.pop("messages")
-            return await client.chat.completions.create(messages=messages, **own, extra_body=body)
+            return await endpoint.client.post(
+                "/chat/completions" if self._api == "chat" else "/completions",
+                body=self._body.of(run, so_far, most),
+                cast_to=object,
+                stream=True,
+                stream_cls=openai.AsyncStream[object],
+            )
         except openai.OpenAIError as error:
             told = self._errors.of(error, endpoint.url)
             if told.facts.get("lost"):  # it is not there: it may be starting again

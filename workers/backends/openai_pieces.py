@@ -11,6 +11,7 @@ from workers.backends.base import Piece
 
 NO_ID = -1  # OpenAI's API names tokens by their text only
 
+Json = dict[str, Any]
 Finish = Literal["stop", "length", "tool_calls"]
 FINISHES: dict[str, Finish] = {
     "length": "length",
@@ -27,7 +28,7 @@ class Delta:
     text: str = ""
     reasoning: str = ""
     refusal: str = ""
-    tool_calls: tuple[dict[str, Any], ...] = ()
+    tool_calls: tuple[Json, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: str | None = None
 
@@ -54,7 +55,7 @@ class Reader:
         """
         self._most, self._top = most, logprobs
         self._whole = self._tells_prompt = whole
-        self._usage: Any = None
+        self._usage: Json = {}
         self._waiting = Piece("", 0)  # tokens whose text has not come yet
         self._held: Piece | None = None
         self.counted = 0
@@ -66,12 +67,13 @@ class Reader:
         """Whether the answer has come to its end; what follows can only be counts."""
         return self.finish is not None or self.counted >= self._most
 
-    def take(self, chunk: Any) -> Iterator[Piece]:
+    def take(self, chunk: Json) -> Iterator[Piece]:
         """The pieces that can go out now."""
-        self._usage = getattr(chunk, "usage", None) or self._usage
-        if not chunk.choices:
+        self._usage = chunk.get("usage") or self._usage
+        choices = chunk.get("choices")
+        if not choices:
             return
-        delta = delta_of(chunk.choices[0], self._top)
+        delta = delta_of(choices[0], self._top)
         self.refusal += delta.refusal
         self.finish = delta.finish_reason or self.finish
         piece = self._piece(delta, self._tokens_of(chunk, delta))
@@ -85,28 +87,25 @@ class Reader:
 
     def last(self) -> Piece:
         """The last piece, once the stream has ended."""
-        usage, held = self._usage, joined(self._waiting, self._held or Piece("", 0))
-        missing, cached = 0, 0
-        if usage is not None:
-            made = min(int(usage.completion_tokens or 0), self._most)
-            missing = max(0, made - self.counted)
-            cached = self._cached()
+        held = joined(self._waiting, self._held or Piece("", 0))
+        made = min(int(self._usage.get("completion_tokens") or 0), self._most)
+        missing = max(0, made - self.counted)
         self.counted += missing
         piece = replace(
             held,
             tokens=held.tokens + missing,
             finish_reason=FINISHES.get(self.finish or "length", "stop"),
-            cached_tokens=cached,
+            cached_tokens=self._cached(),
         )
         return self._with_prompt(piece)
 
-    def _tokens_of(self, chunk: Any, delta: Delta) -> int:
+    def _tokens_of(self, chunk: Json, delta: Delta) -> int:
         """How many tokens came with this chunk, as far as it tells."""
-        usage = getattr(chunk, "usage", None)
+        usage = chunk.get("usage")
         if delta.logprobs:
             new = len(delta.logprobs)
-        elif usage is not None:
-            new = int(usage.completion_tokens or 0) - self.counted
+        elif usage:
+            new = int(usage.get("completion_tokens") or 0) - self.counted
         else:
             new = int(delta.says_something)
         new = max(0, min(new, self._most - self.counted))
@@ -124,15 +123,15 @@ class Reader:
         return joined(self._waiting, new)
 
     def _with_prompt(self, piece: Piece) -> Piece:
-        prompt = getattr(self._usage, "prompt_tokens", None)
+        prompt = self._usage.get("prompt_tokens")
         if not self._tells_prompt or not prompt:
             return piece
         self._tells_prompt = False  # once is enough
         return replace(piece, prompt_tokens=int(prompt))
 
     def _cached(self) -> int:
-        details = getattr(self._usage, "prompt_tokens_details", None)
-        return int(getattr(details, "cached_tokens", None) or 0) if self._whole else 0
+        details = self._usage.get("prompt_tokens_details") or {}
+        return int(details.get("cached_tokens") or 0) if self._whole else 0
 
 
 def joined(first: Piece | None, then: Piece) -> Piece:
@@ -149,58 +148,48 @@ def joined(first: Piece | None, then: Piece) -> Piece:
     )
 
 
-def delta_of(choice: Any, top: int | None) -> Delta:
+def delta_of(choice: Json, top: int | None) -> Delta:
     """What a chunk's choice says, in either API."""
-    delta = getattr(choice, "delta", None)
-    if delta is None:
+    finish, logprobs = choice.get("finish_reason"), choice.get("logprobs") or {}
+    said = choice.get("delta")
+    if said is None:
         return Delta(
-            text=choice.text or "",
-            logprobs=_of_completions(choice.logprobs, top),
-            finish_reason=choice.finish_reason,
+            text=choice.get("text") or "",
+            logprobs=_of_completions(logprobs, top),
+            finish_reason=finish,
         )
-    calls = getattr(delta, "tool_calls", None) or ()
     return Delta(
-        text=delta.content or "",
-        reasoning=_reasoning(delta),
-        refusal=getattr(delta, "refusal", None) or "",
-        tool_calls=tuple(call.model_dump(exclude_none=True) for call in calls),
-        logprobs=_of_chat(getattr(choice, "logprobs", None), top),
-        finish_reason=choice.finish_reason,
+        text=said.get("content") or "",
+        # vLLM and OpenRouter call it the one, DeepSeek and LM Studio the other.
+        reasoning=said.get("reasoning") or said.get("reasoning_content") or "",
+        refusal=said.get("refusal") or "",
+        tool_calls=tuple(said.get("tool_calls") or ()),
+        logprobs=_of_chat(logprobs, top),
+        finish_reason=finish,
     )
 
 
-def _reasoning(delta: Any) -> str:
-    """vLLM and OpenRouter call it ``reasoning``, DeepSeek and LM Studio ``reasoning_content``."""
-    for name in ("reasoning", "reasoning_content"):
-        said = getattr(delta, name, None)
-        if isinstance(said, str) and said:
-            return said
-    return ""
-
-
-def _of_chat(logprobs: Any, top: int | None) -> tuple[TokenLogprob, ...]:
-    if logprobs is None or top is None:
+def _of_chat(logprobs: Json, top: int | None) -> tuple[TokenLogprob, ...]:
+    if top is None:
         return ()
     return tuple(
         _logprob(
-            one.token, one.logprob, ((each.token, each.logprob) for each in one.top_logprobs), top
+            one["token"],
+            one["logprob"],
+            ((each["token"], each["logprob"]) for each in one.get("top_logprobs") or ()),
+            top,
         )
-        for one in logprobs.content or ()
+        for one in logprobs.get("content") or ()
     )
 
 
-def _of_completions(logprobs: Any, top: int | None) -> tuple[TokenLogprob, ...]:
-    if logprobs is None or top is None:
+def _of_completions(logprobs: Json, top: int | None) -> tuple[TokenLogprob, ...]:
+    if top is None:
         return ()
-    places = zip(
-        logprobs.tokens or (),
-        logprobs.token_logprobs or (),
-        logprobs.top_logprobs or ({} for _ in logprobs.tokens or ()),
-        strict=True,
-    )
-    return tuple(
-        _logprob(text, logprob, (likely or {}).items(), top) for text, logprob, likely in places
-    )
+    texts = logprobs.get("tokens") or ()
+    likely = logprobs.get("top_logprobs") or [{}] * len(texts)
+    places = zip(texts, logprobs.get("token_logprobs") or (), likely, strict=False)
+    return tuple(_logprob(text, value, (best or {}).items(), top) for text, value, best in places)
 
 
 def _logprob(
