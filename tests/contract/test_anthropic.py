@@ -137,6 +137,7 @@ def test_the_instances_table_sets_what_is_the_same_for_all_requests(
         ({"thinking": "adaptive", "thinking_tokens": 2048}, "thinking or thinking_tokens"),
         ({"extra_body": {"model": "x"}}, "model is set by apexq"),
         ({"model": None}, "anthropic needs the name of a model"),
+        ({"base_url": "localhost:8000"}, "takes a URL such as http://localhost:8000"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused(
@@ -426,6 +427,7 @@ def test_any_json_object_is_what_a_tool_is_called_with(
             "no json_object beside tools",
         ),
         ({"prompt": "Hi", "tool_choice": "required"}, "no tools to choose from"),
+        ({"messages": [{"role": "system", "content": "Hi"}]}, "anthropic answers a user"),
         ({"prompt": "Hi", "tools": ({"type": "browser"},)}, "tools: anthropic takes"),
         (
             {"prompt": "Hi", "tools": (WEATHER,), "tool_choice": {"type": "function"}},

@@ -93,6 +93,7 @@ def test_the_window_is_never_larger_than_the_models_own(backend: Backend) -> Non
         ({"num_ctx": "much"}, "num_ctx: "),
         ({"api_key": 5}, "api_key: "),
         ({"model": None}, "ollama needs the name of a model"),
+        ({"base_url": "localhost:11434"}, "takes a URL such as http://localhost:8000"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused(

@@ -9,14 +9,14 @@ import anthropic
 import httpx2
 
 from ledger.settings import Settings
-from workers.backends.anthropic_errors import error_of
+from workers.backends.anthropic_errors import error_of, no_key
 from workers.backends.anthropic_options import AnthropicOptions
 
 CONNECT_S = 10.0
 OWN_HOST = "api.anthropic.com"
 
-# What the SDK lets through of its HTTP client, and what it raises without a key.
-_ERRORS = (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError)
+# The SDK's own, and what it lets through of its HTTP client and of reading JSON.
+_ERRORS = (anthropic.AnthropicError, httpx2.HTTPError, ValueError)
 
 
 class Facts(NamedTuple):
@@ -45,7 +45,7 @@ class AnthropicClient:
                 timeout=anthropic.Timeout(options.silence_s, connect=CONNECT_S),
             )
         except anthropic.CredentialsError as error:
-            raise error_of(error, where="", model=model) from error
+            raise no_key(str(error)) from error
         url = self._sdk.base_url
         self.where = f"{url.scheme}://{url.netloc.decode()}"
 
@@ -61,6 +61,8 @@ class AnthropicClient:
             if isinstance(error, anthropic.NotFoundError) and self._sdk.base_url.host != OWN_HOST:
                 return Facts()
             raise error_of(error, where=self.where, model=self._model) from error
+        except TypeError as error:  # so the SDK says that it has found no key
+            raise no_key("there is none") from error
         can = model.capabilities
         return Facts(model.max_input_tokens or 0, can is None or can.image_input.supported)
 

@@ -54,9 +54,7 @@ def error_of(error: Exception, *, where: str, model: str) -> BackendError:
     if isinstance(error, anthropic.APIStatusError):
         return _told(error, where, model)
     if isinstance(error, anthropic.CredentialsError):
-        return BackendAuth(backend=BACKEND, said=in_short(error), retriable=False)
-    if isinstance(error, TypeError):  # so the SDK says that it has found no key
-        return BackendAuth(backend=BACKEND, said="there is none", retriable=False)
+        return no_key(str(error))
     reason = str(error.__cause__ or error) or type(error).__name__
     return unreachable(where, reason)
 
@@ -68,6 +66,11 @@ def unreachable(where: str, reason: str) -> BackendError:
         backend=BACKEND,
         retriable=True,
     )
+
+
+def no_key(said: str) -> BackendAuth:
+    """The error of an SDK that has no key, or cannot get one."""
+    return BackendAuth(backend=BACKEND, said=in_short(said), retriable=False)
 
 
 def refused(said: str) -> ContentRefused:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from workers.backends.options import BackendOptions
+from workers.backends.options import BackendOptions, Url
 
 OWN_FIELDS = ("model", "messages", "system", "stream", "max_tokens")
 
@@ -30,7 +30,7 @@ class AnthropicOptions(BackendOptions):
     ``extra_headers``: sent as they are, for what is not here.
     """
 
-    base_url: str | None = Field(default=None, min_length=1)
+    base_url: Url | None = None
     api_key: SecretStr | None = Field(default=None, min_length=1)
     window: int | None = Field(default=None, ge=1)
     prompt_cache: bool = True

@@ -38,6 +38,8 @@ def body_of(run: Run, model: str, options: AnthropicOptions) -> dict[str, Any]:
     """
     request = run.request
     system, turns = _system_and_turns(request)
+    if not turns:
+        raise InvalidRequest("messages: anthropic answers a user, and only the system speaks.")
     extra = {name: getattr(request, name) for name in ("temperature", "top_p", "top_k")}
     body: dict[str, Any] = {
         "model": model,

@@ -90,10 +90,8 @@ class OllamaBackend:
 
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request's URL
         base_url = self._options.base_url or self._settings.api_base
+        self._client = OllamaClient(base_url, self._options.api_key, self._model)
         self._io = IoThread("ollama")
-        self._client = OllamaClient(
-            base_url.removesuffix("/v1") if base_url else None, self._options.api_key, self._model
-        )
         try:
             asking = partial(self._facts, self._client, say)
             most_s = self._settings.load_timeout_s

@@ -29,7 +29,9 @@ class OllamaClient(ollama.AsyncClient):
         headers = {"authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else None
         # No limit on reading: a long prompt on a slow machine takes minutes until the first token.
         timeout = httpx.Timeout(None, connect=CONNECT_S)
-        super().__init__(base_url, headers=headers, timeout=timeout)
+        # Without the path of its OpenAI-compatible API, which LLM_API_BASE may have.
+        host = base_url.rstrip("/").removesuffix("/v1") if base_url else None
+        super().__init__(host, headers=headers, timeout=timeout)
         url = self._client.base_url
         self.where = f"{url.scheme}://{url.netloc.decode()}"
         self._model = model

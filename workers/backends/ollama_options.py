@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr
 
 from ledger.settings import Settings
-from workers.backends.options import BackendOptions
+from workers.backends.options import BackendOptions, Url
 
 # Keys of the table that Ollama knows by the same name, as options of the model.
 OF_THE_MODEL = (
@@ -39,7 +39,7 @@ class OllamaOptions(BackendOptions):
     see :data:`OF_THE_MODEL`.
     """
 
-    base_url: str | None = Field(default=None, min_length=1)
+    base_url: Url | None = None
     api_key: SecretStr | None = None
     num_ctx: int | None = Field(default=None, ge=1)
     keep_alive: str | int | float | None = None

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ledger.errors import InvalidSetting
 from ledger.messages import sentence
 from ledger.settings import InstanceSpec, Settings
+
+
+def _http(url: str) -> str:
+    if not url.startswith(("http://", "https://")) or not url.partition("://")[2]:
+        raise ValueError("takes a URL such as http://localhost:8000")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_http)]
 
 
 class BackendOptions(BaseModel):
