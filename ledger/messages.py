@@ -128,7 +128,8 @@ class Request(_Message):
     ``instance`` is the only one that may run it (None: the agent's own).
     With ``history`` the model reads the session's earlier turns first, and this one is added to
     them if it succeeds. ``logprobs`` asks for each token's probability, and for those of as many of
-    the likeliest in its place. Options that a backend lacks are refused by it, never dropped.
+    the likeliest in its place. ``cache``: whether an earlier answer will do; None: as the settings
+    say. Options that a backend lacks are refused by it, never dropped.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -60,9 +60,7 @@ def redis_url(server_url: str) -> str:
 
 @pytest.fixture
 def settings(redis_url: str) -> Settings:
-    """Five mock instances on the emptied server. Nothing is answered from the cache unasked: what is
-    tested is to be done.
-    """
+    """Five mock instances on the emptied server, which take no answer from the cache unasked."""
     return load_settings(env={}, redis_url=redis_url, mock_directives=True, enable_cache=False)
 
 

@@ -10,13 +10,26 @@ import pytest
 from ledger import jobs
 from ledger.errors import BackendError
 from ledger.messages import State
+from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
-from tests.support.runner_scene import Scene
+from tests.support.runner_scene import Interposed, Scene
 from tests.support.scripted import STOP, Letters, Script, pieces
 from workers.backends import Piece
 from workers.runner import Outcome
 
 ASKED: dict[str, Any] = {"cache": True}
+
+
+class Noting(Interposed):
+    """A ledger that notes what it is asked."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self.asked: list[str] = []
+
+    def run(self, call: Any) -> Any:
+        self.asked.append(call.script)
+        return super().run(call)
 
 
 def never() -> Script:
@@ -149,6 +162,19 @@ def test_a_request_that_says_nothing_is_not_kept(scene: Scene) -> None:
     for job in (first, second):
         scene.run(job, Script([Piece("a"), STOP]))
     assert not scene.record(second).cached
+
+
+def test_only_a_job_that_takes_part_makes_round_trips_for_it(scene: Scene) -> None:
+    def round_trips(**options: Any) -> list[str]:
+        ledger = Noting(scene.ledger)
+        scene.run(scene.submit(**options), Script([Piece("a", 1, "stop")]), ledger)
+        return ledger.asked
+
+    assert round_trips() == ["claim", "emit", "finish"]
+    assert round_trips(**ASKED) == [
+        *("claim", "cache_begin", "emit", "cache_keep", "finish", "cache_end")
+    ]
+    assert round_trips(**ASKED) == ["claim", "cache_begin", "emit", "finish"]
 
 
 def test_an_answer_of_another_configuration_is_another(scene: Scene) -> None:
