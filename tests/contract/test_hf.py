@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ pytest.importorskip("transformers")
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ledger.errors import ContextTooLong, InvalidRequest, InvalidSetting
+from ledger.errors import BackendError, ContextTooLong, InvalidRequest, InvalidSetting
 from ledger.messages import ChatMessage, Request
 from ledger.settings import load_settings
 from tests.support import tiny_mlx
@@ -395,6 +397,123 @@ def test_a_long_prompt_is_given_up_between_two_batches(start: Start) -> None:
 
     assert list(backend.stream(run)) == []
     assert backend.counters.read == 0
+
+
+# ---- Grammars
+
+
+@pytest.fixture
+def grammars() -> None:
+    pytest.importorskip("llguidance")
+
+
+def grammar(source: str) -> dict[str, str]:
+    return {"type": "grammar", "grammar": source}
+
+
+@pytest.mark.usefixtures("grammars")
+def test_a_schema_holds_the_answer(start: Start, quantization: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "green"]}, "ok": {"type": "boolean"}},
+        "required": ["colour", "ok"],
+        "additionalProperties": False,
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+    backend = start(quantization=quantization)
+    for options in ({}, {"temperature": 1, "seed": 3}):
+        pieces = answer(backend, asked(response_format=wanted, max_tokens=300, **options))
+
+        found = json.loads(text_of(pieces))
+        assert set(found) == {"colour", "ok"}
+        assert found["colour"] in ("red", "green")
+        assert pieces[-1].finish_reason == "stop"
+
+
+@pytest.mark.usefixtures("grammars")
+def test_a_grammar_holds_the_answer_and_continues_from_every_cut(
+    backend: HfBackend, start: Start
+) -> None:
+    request = asked(response_format=grammar('root ::= ([a-f]{5} " ")+ "."'), temperature=0)
+    whole = answer(backend, request)
+    another = start()
+
+    assert all(len(word) == 5 for word in text_of(whole).split(" ")[:-1])
+    for before, made in cuts(whole, 3):
+        assert before + text_of(answer(another, request, before, made)) == text_of(whole)
+
+
+@pytest.mark.usefixtures("grammars")
+def test_characters_of_several_tokens_fit_a_grammar(backend: HfBackend) -> None:
+    pieces = answer(backend, asked(response_format=grammar('root ::= "本🙂語" "ü"')))
+
+    assert text_of(pieces) == "本🙂語ü"
+    assert {piece.text for piece in pieces} <= {"本", "🙂", "語", "ü", ""}
+
+
+@pytest.mark.usefixtures("grammars")
+def test_json_object_gives_an_object(backend: HfBackend) -> None:
+    assert text_of(answer(backend, asked(response_format={"type": "json_object"}))).startswith("{")
+    plain = asked(response_format={"type": "text"})
+    assert text_of(answer(backend, plain)) == text_of(answer(backend, asked()))
+
+
+@pytest.mark.usefixtures("grammars")
+def test_a_probability_is_the_models_also_within_a_grammar(backend: HfBackend) -> None:
+    free = answer(backend, asked(logprobs=20, max_tokens=1))[0].logprobs[0]
+    other = next(one for one in free.top if one.text.isalpha() and one.id != free.id)
+
+    held = asked(response_format=grammar(f'root ::= "{other.text}"'), logprobs=0, max_tokens=1)
+
+    assert answer(backend, held)[0].logprobs[0] == other
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [
+        grammar("root :: yes"),
+        grammar(""),
+        grammar("answer ::= [a-z]"),
+        grammar("root ::= other"),
+        grammar("root ::= " + "(" * 50_000 + '"a"' + ")" * 50_000),
+        grammar("".join(f"r{n} ::= r{n + 1}\n" for n in range(9_000)) + "root ::= r0"),
+        {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/nowhere"}}},
+        {"type": "json_schema", "json_schema": {"schema": {"$ref": "https://example.com/a.json"}}},
+        {"type": "json_schema", "json_schema": {}},
+        {"type": "yaml"},
+        {},
+    ],
+    ids=lambda value: str(value)[:40],
+)
+@pytest.mark.usefixtures("grammars")
+def test_a_grammar_that_cannot_be_used_is_refused_in_a_sentence(
+    backend: HfBackend, response_format: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        answer(backend, asked(response_format=response_format))
+
+    assert is_one_sentence(caught.value)
+    assert "response_format" in str(caught.value)
+    assert capfd.readouterr().err == ""
+    assert answer(backend, asked())
+
+
+@pytest.mark.usefixtures("grammars")
+def test_a_grammar_that_is_hard_to_follow_does_not_hang(backend: HfBackend) -> None:
+    schema = {"type": "string", "pattern": "^(a+)+(b|a+)*[^c]{0,2000}$"}
+    wanted = {"type": "json_schema", "json_schema": {"schema": schema}}
+
+    with suppress(InvalidRequest, BackendError):
+        answer(backend, asked(response_format=wanted))
+
+
+def test_without_its_library_grammars_are_what_the_backend_lacks(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.backends.hf.find_spec", lambda name: name != "llguidance" or None)
+
+    assert "response_format" not in prepared(model).abilities.options
 
 
 # ---- Sessions

@@ -49,7 +49,8 @@ class HfBackend:
     @property
     def abilities(self) -> Abilities:
         """It continues; the window is the setting's, or the model's where that is smaller."""
-        return Abilities(continues=True, options=OPTIONS, window=self._window)
+        held = {"response_format"} if find_spec("llguidance") else set()
+        return Abilities(continues=True, options=OPTIONS | held, window=self._window)
 
     @property
     def counters(self) -> Counters:

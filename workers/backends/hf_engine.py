@@ -30,6 +30,7 @@ class HfEngine(Vocabulary):
     """Reads tokens and says how likely each next one is.
 
     ``tokens`` is what its KV cache holds. ``read_tokens`` counts what was ever evaluated.
+    ``end_tokens`` end an answer.
     """
 
     def __init__(
@@ -46,7 +47,8 @@ class HfEngine(Vocabulary):
         Raises:
             BackendError: the tokenizer is of a kind whose tokens cannot be told apart in bytes.
         """
-        super().__init__(tokenizer, ends=_ends(model, tokenizer), templated=templated, backend="hf")
+        self.end_tokens = _ends(model, tokenizer)
+        super().__init__(tokenizer, ends=self.end_tokens, templated=templated, backend="hf")
         self.tokens: list[int] = []
         self.read_tokens = 0
         self.n_vocab = int(model.config.get_text_config(decoder=True).vocab_size)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,6 +26,9 @@ from workers.backends.memory import refuse_if_too_large
 from workers.backends.options import threads
 from workers.backends.prompt import RAW, Prompter, Render
 from workers.backends.template import ChatTemplate
+
+if TYPE_CHECKING:
+    from workers.backends.grammar import Grammars
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +74,16 @@ class HfModel(LocalModel):
         )
         add_adapters(model, adapters)
         self._device = device
+        engine = HfEngine(
+            model,
+            tokenizer,
+            n_ctx=self.window,
+            n_batch=options.n_batch,
+            templated=render is not None,
+        )
+        self._grammars = _grammars(tokenizer, engine)
         super().__init__(
-            HfEngine(
-                model,
-                tokenizer,
-                n_ctx=self.window,
-                n_batch=options.n_batch,
-                templated=render is not None,
-            ),
+            engine,
             Prompter(render),
             self._sampler,
             settings,
@@ -89,7 +95,9 @@ class HfModel(LocalModel):
         )
 
     def _sampler(self, request: Request, choice: Choice) -> AbstractContextManager[HfSampler]:
-        return nullcontext(HfSampler(choice, self._device))
+        grammars = self._grammars
+        grammar = None if grammars is None else grammars.of(request.response_format)
+        return nullcontext(HfSampler(choice, self._device, grammar))
 
 
 def _window(folder: Path, config: dict[str, Any], wanted: int) -> int:
@@ -117,6 +125,15 @@ def _refuse_if_too_large(
         ctx_tokens=window,
         available=torch.cuda.mem_get_info(device)[0] if on_cuda else machine.available_bytes(),
     )
+
+
+def _grammars(tokenizer: Any, engine: HfEngine) -> Grammars | None:
+    """None where their library is missing; then the backend lacks ``response_format``."""
+    if find_spec("llguidance") is None:
+        return None
+    from workers.backends.grammar import Grammars
+
+    return Grammars(tokenizer, n_vocab=engine.n_vocab, ends=engine.end_tokens, backend="hf")
 
 
 def _renderer(tokenizer: Any, options: HfOptions) -> Render | None:

@@ -1,10 +1,13 @@
-"""Chooses the next token of one answer, by the logits processors of transformers.
+"""Chooses the next token of one answer, by the logits processors of transformers and, where the
+request has one, by a grammar in front of them.
 
 The draw for a token depends on the seed and on the token's place in the answer, not on the state of
 a generator: an answer that is taken up in another process goes on as if nothing had happened.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import (
@@ -16,15 +19,26 @@ from transformers import (
 
 from workers.backends.choice import Choice, seed_of
 
+if TYPE_CHECKING:
+    from workers.backends.grammar import Grammar  # whose library may be missing
+
 COLDEST = 1e-4  # below it, numbers of 32 bits are too large to be weighed
 MOST_BIAS = 1e9
 
 
 class HfSampler:
-    """Bias, temperature, ``top_k``, ``top_p``, in the order of the library's own ``generate``."""
+    """Bias, grammar, temperature, ``top_k``, ``top_p``: the order of the library's ``generate``."""
 
-    def __init__(self, choice: Choice, device: torch.device) -> None:
-        self._choice, self._device = choice, device
+    def __init__(
+        self, choice: Choice, device: torch.device, grammar: Grammar | None = None
+    ) -> None:
+        """
+        Args:
+            choice: how.
+            device: where the logits are.
+            grammar: what the answer is held to.
+        """
+        self._choice, self._device, self._grammar = choice, device, grammar
         self._bias = _bias(choice, device)
         self._warpers = LogitsProcessorList()
         if choice.temperature > 0:
@@ -46,6 +60,8 @@ class HfSampler:
         if self._bias is not None:
             tokens, added = self._bias
             scores = scores.index_add(0, tokens, added)
+        if self._grammar is not None:
+            scores = self._held(scores, self._grammar)
         if self._choice.temperature == 0:
             return int(scores.argmax())
         nothing = torch.empty((1, 0), dtype=torch.long, device=self._device)  # they read no tokens
@@ -54,10 +70,25 @@ class HfSampler:
         return int(torch.multinomial(chances, 1, generator=self._generator))
 
     def accept(self, token: int) -> None:
-        """Nothing here depends on the tokens before."""
+        """Tells the grammar what the next token is.
+
+        Raises:
+            BackendError: it does not allow that.
+        """
+        if self._grammar is not None:
+            self._grammar.accept(token)
 
     def reset(self) -> None:
-        """Likewise."""
+        """The answer begins anew."""
+        if self._grammar is not None:
+            self._grammar.reset()
+
+    def _held(self, scores: torch.Tensor, grammar: Grammar) -> torch.Tensor:
+        """Only what the grammar allows."""
+        allowed = torch.zeros(len(scores), dtype=torch.bool)
+        found = torch.tensor(grammar.allowed()[: len(scores)])
+        allowed[: len(found)] = found
+        return scores.masked_fill(~allowed.to(self._device), -torch.inf)
 
 
 def _bias(choice: Choice, device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:
