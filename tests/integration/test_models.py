@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from ledger.errors import UnknownModel
+from ledger.settings import Settings, load_settings
 from producer import LLMClient
 from producer.local import LocalStack
+from tests.conftest import StartWorkers
 from tests.support.command import apexq
 
 FILE = """
@@ -107,3 +109,23 @@ def test_apexq_models_lists_them_with_their_chains(stack: LocalStack, file: Path
     models = json.loads(apexq("models", "--json", url=stack.redis_url, **own).stdout)["models"]
     assert models[0]["fallbacks"] == ["small", "mock"]
     assert "temperature" in models[0]["abilities"]
+
+
+def test_a_model_that_fails_is_followed_by_the_next_of_its_chain(
+    settings: Settings, start_workers: StartWorkers, file: Path
+) -> None:
+    # Given a model that does as the prompt says, and one that does not.
+    own = {"APEX_CONFIG": str(file), "APEX_MAX_ATTEMPTS": "1"}
+    start_workers("front", env=own)
+    start_workers("side", env={**own, "APEX_MOCK_DIRECTIVES": "0"})
+    prompt = "hello [[mock tokens=9 error_at=3 errors=99]]"
+    # When
+    with LLMClient(load_settings(env={**own, "REDIS_URL": settings.redis_url})) as client:
+        job = client.submit(prompt, agent_id="Planner", model="big")
+        result = job.result(timeout=30)
+        read = [(event.kind, event.text) for event in job.stream(timeout_s=5)]
+    # Then
+    assert (result.instance, result.attempt) == ("side", 1)
+    assert result.text.startswith("Hello, how can I help you today?")
+    since = [kind for kind, _ in read].index("reset")
+    assert "".join(text for _, text in read[since:]) == result.text
