@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ import redis
 
 from ledger import keys
 from ledger.messages import Result
-from ledger.redis_client import CONNECTION
+from ledger.redis_client import CONNECTION, Ledger
 from ledger.settings import load_settings
+from ledger.stream import follow
 from producer import AsyncLLMClient, Job, LLMClient, RedisUnavailable
 from tests.support import servers
 from tests.support.sentences import is_one_sentence
@@ -132,6 +135,27 @@ def test_readers_and_jobs_go_on_after_redis_was_killed_and_started_again(
     assert ended_once(ask(client, "hello"))
     assert time.monotonic() - back < BACK_WITHIN_S
     assert worker.process.poll() is None
+
+
+def test_killed_processes_are_noticed_at_once_also_after_redis_was_started_again(
+    server: Server, client: LLMClient, admin: redis.Redis, worker: Worker
+) -> None:
+    # Given a worker that has lost its connection, and with it the timers of Celery's event loop
+    ended_once(ask(client, "hello"))
+    server.kill_and_restart()
+    ended_once(ask(client, "hello"))
+    job = ask(client, SLOW)
+    # When the process is killed, and the one after it too
+    with closing(Ledger(server.url)) as ledger:
+        events = follow(ledger, job.id, timeout_s=30)
+        for attempt in (1, 2):
+            next(event for event in events if event.kind == "chunk" and event.attempt == attempt)
+            os.kill(int(admin.hget(keys.job(job.id), "pid") or 0), signal.SIGKILL)
+            killed = time.monotonic()
+            # Then
+            next(event for event in events if event.failed)
+            assert time.monotonic() - killed < 3  # 0.2 s; Celery itself looks every 5 s
+    job.cancel()
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)  # it takes long
