@@ -205,6 +205,20 @@ def test_an_answer_is_given_up_when_every_endpoint_breaks_it_off(serve: Serve, m
         next(pieces)
 
 
+def test_where_nobody_listens_each_attempt_comes_later_than_the_one_before(
+    serve: Serve, make: Make
+) -> None:
+    with fake_openai.serving(answers_with("a")) as server:
+        backend = make(server.url)
+    waits = []
+    for attempt in (1, 2, 3):
+        with pytest.raises(BackendError) as raised:
+            answer_of(backend, attempt=attempt)
+        waits.append(raised.value.retry_after_s)
+
+    assert waits == [5, 30, 60]
+
+
 def test_a_session_goes_to_the_same_endpoint_again(serve: Serve, make: Make) -> None:
     servers = [serve(answers_with("a")) for _ in range(3)]
     backend = make(*(server.url for server in servers))

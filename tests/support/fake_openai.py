@@ -7,6 +7,7 @@ a list of answers, one per request; the last one is given again and again.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,8 +34,20 @@ class FakeOpenAI(ThreadingHTTPServer):
         self.well = True  # whether it answers the question for its models
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.asked, self.hung_up, self.go_on = (threading.Event() for _ in range(3))
-        self.probed = threading.Semaphore(0)
+        self.connections: list[socket.socket] = []
+        self.asked, self.hung_up = threading.Event(), threading.Event()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A new connection."""
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        """Ends all connections, as the end of a process does."""
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that is gone is what some tests are about."""
@@ -48,7 +61,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Its models."""
-        self.server.probed.release()
         if self.server.well:
             self.json(200, {"object": "list", "data": [self.server.model]})
         else:
@@ -117,9 +129,9 @@ def serving(*answers: Answer, **facts: Any) -> Iterator[FakeOpenAI]:
     try:
         yield server
     finally:
-        server.go_on.set()
         server.shutdown()
         server.server_close()
+        server.hang_up()
         thread.join(5)
 
 
