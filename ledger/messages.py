@@ -252,8 +252,9 @@ class TokenLogprob(_Message):
 
 
 class Usage(_Message):
-    """Tokens, counted by the model's own tokenizer. ``cached_tokens`` of the prompt's were in the
-    model's cache, from an earlier turn of the session, and were not read again by the last attempt.
+    """Tokens, counted by the model's own tokenizer or its server. ``cached_tokens`` of the prompt's
+    were in the model's cache, from an earlier turn of the session, and were not read again by the
+    last attempt.
     """
 
     prompt_tokens: int = 0
