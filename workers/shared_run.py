@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 from budgets import levels_of
@@ -11,14 +12,17 @@ from ledger.cache_files import CacheFiles
 from ledger.cache_key import CacheKey
 from ledger.errors import CorruptEntry
 from ledger.jobs import Claim
-from ledger.messages import Event, Request, State
+from ledger.messages import Event, Request, State, Timings
 from workers.answers import answer_key
 from workers.giving_up import retention_ms
-from workers.outcome import Outcome
+from workers.outcome import FENCED, Ended, Outcome
 from workers.persist import persist
 from workers.place import Place
 
-PAUSE_MS = 2000  # until one that waits looks for itself: a lost process wakes nobody
+# Until one that waits looks for itself, for a lost process wakes nobody: the longer it has waited,
+# the less often.
+PAUSE_MS = 2000
+LONGEST_PAUSE_MS = 20_000
 SHARES = "shares"  # why such a job was given back
 
 
@@ -34,7 +38,7 @@ class SharedRun:
         key = answer_key(request, place.spec, place.settings)
         return cls(place, claim, request, key) if key else None
 
-    def begin(self) -> tuple[Outcome, str] | None:
+    def begin(self) -> Ended | None:
         """How the job ends, or is given back, without a run of its own; None: it has to run."""
         if self._claim.made:
             return None  # it is in the middle of its own
@@ -44,18 +48,16 @@ class SharedRun:
             case "wait":
                 return self._wait()
             case kept:
-                try:
-                    return self._end_with(kept)
-                except CorruptEntry:
-                    return None
+                return self._end_with(kept)
 
     def end(self, outcome: Outcome) -> None:
         """Wakes those that wait for this run, unless it goes on elsewhere."""
         if outcome in (Outcome.REQUEUED, Outcome.NOOP):
             return
         ledger = self._place.ledger
-        for job_id, instance in persist(ledger, cache.end(self._claim.job_id, self._key)):
-            persist(ledger, jobs.wake(job_id, instance=instance))
+        with suppress(CorruptEntry):
+            for job_id, instance in persist(ledger, cache.end(self._claim.job_id, self._key)):
+                persist(ledger, jobs.wake(job_id, instance=instance))
 
     def _look(self) -> Kept | Literal["wait", "run"]:
         files = CacheFiles.of(self._place.settings)
@@ -63,59 +65,59 @@ class SharedRun:
         if kept is not None:
             return kept
         call = cache.begin(self._claim.job_id, self._key, instance=self._place.spec.name)
-        return persist(self._place.ledger, call)
+        try:
+            return persist(self._place.ledger, call)
+        except CorruptEntry:
+            return "run"
 
-    def _wait(self) -> tuple[Outcome, str] | None:
+    def _wait(self) -> Ended | None:
         call = jobs.requeue(
             self._claim.job_id,
             instance=self._place.spec.name,
             fence=self._claim.fence,
             reason=SHARES,
             failed=False,
-            wait_ms=PAUSE_MS,
+            wait_ms=min(PAUSE_MS * self._claim.fence, LONGEST_PAUSE_MS),
         )
         match persist(self._place.ledger, call):
             case "queued":
                 return Outcome.REQUEUED, SHARES
             case "stopped":
                 return None  # the attempt ends it
-        return Outcome.NOOP, "fenced"
+        return FENCED
 
-    def _end_with(self, kept: Kept) -> tuple[Outcome, str]:
+    def _end_with(self, kept: Kept) -> Ended | None:
         place, claim = self._place, self._claim
-        result = kept.result(claim.job_id, place.spec.name)
-        queued_ms = claim.claimed_ms - claim.submitted_ms
-        timings = {"queued_ms": queued_ms, "ttft_ms": queued_ms, "total_ms": queued_ms}
-        result = result.model_copy(
-            update={
-                "attempt": claim.failures + 1,
-                "timings": result.timings.model_copy(update=timings),
-            }
-        )
+        try:
+            result = kept.result(claim.job_id, place.spec.name)
+        except CorruptEntry:
+            return None
         if kept.event:
-            event = Event.model_validate_json(kept.event)
-            persist(
-                place.ledger,
-                jobs.emit(
-                    claim.job_id,
-                    instance=place.spec.name,
-                    fence=claim.fence,
-                    chunk=1,
-                    tokens=0,  # nothing was made
-                    prompt_tokens=0,
-                    event=event.model_copy(update={"attempt": claim.fence}),
-                    slots=place.spec.slots,
-                    yields_to_bands_below=0,
-                ),
-            )
+            self._emit(Event.model_validate_json(kept.event))
+        queued_ms = claim.claimed_ms - claim.submitted_ms
+        timings = Timings(queued_ms=queued_ms, ttft_ms=queued_ms, total_ms=queued_ms)
         call = jobs.finish(
-            result,
+            result.model_copy(update={"attempt": claim.failures + 1, "timings": timings}),
             fence=claim.fence,
             levels=levels_of(self._request, place.settings),
             model=place.spec.served_model,
             retention_ms=retention_ms(State.SUCCEEDED, place.settings),
             usage_ms=int(place.settings.usage_retention_s * 1000),
         )
-        if not persist(place.ledger, call):
-            return Outcome.NOOP, "fenced"
-        return Outcome.SUCCEEDED, ""
+        return (Outcome.SUCCEEDED, "") if persist(place.ledger, call) else FENCED
+
+    def _emit(self, event: Event) -> None:
+        """Sends the whole answer as one chunk, which costs nothing: nothing was made."""
+        place, claim = self._place, self._claim
+        call = jobs.emit(
+            claim.job_id,
+            instance=place.spec.name,
+            fence=claim.fence,
+            chunk=1,
+            tokens=0,
+            prompt_tokens=0,
+            event=event.model_copy(update={"attempt": claim.fence}),
+            slots=place.spec.slots,
+            yields_to_bands_below=0,
+        )
+        persist(place.ledger, call)

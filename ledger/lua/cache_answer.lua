@@ -11,7 +11,7 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local record, event = ARGV[14], ARGV[15]
 if record == '' then
-  local kept = redis.call('HMGET', KEYS[5], 'record', 'event')
+  local kept = redis.pcall('HMGET', KEYS[5], 'record', 'event')  -- a damaged one is none
   record, event = kept[1], kept[2]
 end
 if not record then return 0 end

@@ -5,7 +5,7 @@
 -- KEYS 1 answer  2 run  3 parked  4 prefix of jobs
 -- ARGV 1 id  2 instance  3 ttl ms of the note that it runs
 -- Returns {'kept', record, event} | {'wait'}: it is noted among those to be woken | {'run'}
-local kept = redis.call('HMGET', KEYS[1], 'record', 'event')
+local kept = redis.pcall('HMGET', KEYS[1], 'record', 'event')  -- a damaged one is none
 if kept[1] then return { 'kept', kept[1], kept[2] } end
 local other = redis.call('GET', KEYS[2])
 if other and other ~= ARGV[1] then

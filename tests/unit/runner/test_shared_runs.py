@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger import jobs
+from ledger import jobs, keys
 from ledger.errors import BackendError
 from ledger.messages import State
 from ledger.redis_client import Ledger
@@ -121,8 +121,9 @@ def test_one_whose_run_was_lost_looks_for_itself(scene: Scene) -> None:
     assert scene.paused() == [second.id]
     scene.wake(second)
     assert scene.run(second, never())[0] is Outcome.REQUEUED  # the first one has attempts left
-    lost = {"fence": scene.facts(first).fence, "reason": "worker lost", "failed": True}
-    assert scene.ledger.run(jobs.requeue(first.id, instance="inst0", **lost)) == "queued"
+    fence = scene.facts(first).fence
+    lost = jobs.requeue(first.id, instance="inst0", fence=fence, reason="lost", failed=True)
+    assert scene.ledger.run(lost) == "queued"
     scene.run(first, Letters("abc"))
     assert scene.run(second, never())[0] is Outcome.SUCCEEDED
 
@@ -175,6 +176,22 @@ def test_only_a_job_that_takes_part_makes_round_trips_for_it(scene: Scene) -> No
         *("claim", "cache_begin", "emit", "cache_keep", "finish", "cache_end")
     ]
     assert round_trips(**ASKED) == ["claim", "cache_begin", "emit", "finish"]
+
+
+@pytest.mark.parametrize("damage", ["no hash", "no record"])
+def test_a_damaged_answer_is_none(scene: Scene, damage: str) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    scene.run(first, Script([Piece("a"), STOP]))
+    (key,) = scene.ledger.redis.scan_iter(keys.cache("default", "*"))
+    if damage == "no hash":
+        scene.ledger.redis.delete(key)
+        scene.ledger.redis.set(key, "?")
+    else:
+        scene.ledger.redis.hset(key, "record", "?")
+
+    scene.run(second, Script([Piece("b"), STOP]))
+
+    assert (scene.record(second).text, scene.record(second).cached) == ("b", False)
 
 
 def test_an_answer_of_another_configuration_is_another(scene: Scene) -> None:
