@@ -11,11 +11,11 @@ from dataclasses import replace
 from budgets import deadlines, episode_level
 from budgets.low import LOW_AT
 from ledger import jobs, status, stream
+from ledger.answer import Answer, answer_of
 from ledger.episodes import EpisodeTerms
 from ledger.jobs import Claim
 from ledger.messages import Request
 from ledger.priority import Priority
-from ledger.stream import Answer
 from workers.allowance import Allowance
 from workers.backends import Piece, Run
 from workers.ending import Ending
@@ -195,7 +195,7 @@ class Attempt:
     def _read_what_was_made(self) -> None:
         """What earlier attempts sent: to go on from, or to be kept if this one is refused."""
         events = until_back(lambda: list(stream.replay(self._place.ledger, self._claim.job_id)))
-        self._so_far.before = stream.answer_of(events)
+        self._so_far.before = answer_of(events)
         self._yields = sum(event.reason == "yield" for event in events)
 
     def _refuse_what_is_too_late(self) -> None:

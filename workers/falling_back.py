@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from ledger import jobs, status
+from ledger.answer import Answer
 from ledger.jobs import Claim
 from ledger.messages import Request
-from ledger.stream import Answer
 from routing.fallback import next_home
 from routing.registry import read_registry
 from workers.persist import persist

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from budgets.context import turns_that_fit
 from ledger import sessions
+from ledger.answer import Answer
 from ledger.jobs import Claim
 from ledger.messages import Request
 from ledger.redis_client import Ledger
 from ledger.sessions import NewTurn
 from ledger.settings import Settings
-from ledger.stream import Answer
 from workers.backends import Backend
 from workers.persist import persist
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from budgets import levels_of
-from ledger import jobs, status, stream
+from ledger import jobs, status
+from ledger.answer import answer_of
 from ledger.errors import ApexError, JobCancelled, JobDead, to_record
 from ledger.messages import Result, State, Timings, Usage
 from ledger.redis_client import Ledger
@@ -98,7 +99,7 @@ class Books:
         result = Result(
             job_id=facts.job_id,
             state=state,
-            **stream.answer_of(events_of(self._ledger, facts.job_id)).fields,
+            **answer_of(events_of(self._ledger, facts.job_id)).fields,
             usage=Usage(prompt_tokens=facts.prompt_tokens, completion_tokens=facts.made),
             finish_reason="cancelled" if state is State.CANCELLED else "error",
             instance=facts.instance,

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from ledger import jobs
+from ledger.answer import Answer, Parts
 from ledger.clock import Clock
 from ledger.episodes import EpisodeTerms
 from ledger.jobs import Claim, Control
 from ledger.messages import Event
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec
-from ledger.stream import Answer, Parts
 from workers.backends import Piece
 from workers.persist import persist
 

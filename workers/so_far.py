@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ledger.answer import Answer
 from ledger.errors import ApexError, to_record
 from ledger.jobs import Claim
 from ledger.messages import Result, State, Timings, Usage
-from ledger.stream import Answer
 from workers.place import Place
 from workers.sender import Sender
 

@@ -33,6 +33,7 @@ from hypothesis.stateful import (
 from budgets import levels_of
 from ledger import instances, jobs, keys, status, windows
 from ledger.accounts import read_accounts, reset_budget, set_budget
+from ledger.answer import text_of
 from ledger.budget_spec import BudgetSpec
 from ledger.errors import (
     ApexError,
@@ -51,7 +52,7 @@ from ledger.messages import Event, Request, Result, State, Usage
 from ledger.recovery import mend
 from ledger.redis_client import Ledger
 from ledger.settings import load_settings
-from ledger.stream import replay, text_of
+from ledger.stream import replay
 from ledger.usage import read_tenants, read_usage
 from ledger.windows import Window
 from producer import LLMClient

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from ledger import jobs, keys, stream
+from ledger.answer import text_of
 from ledger.errors import NoInstance
 from ledger.jobs import Noop
 from ledger.messages import State
@@ -267,7 +268,7 @@ def test_200_jobs_of_an_instance_that_is_killed_and_later_revived(
     for result in results:
         kinds = [event.kind for event in stream.replay(ledger, result.job_id)]
         assert kinds.count("end") == 1
-        assert stream.text_of(stream.replay(ledger, result.job_id)) == result.text
+        assert text_of(stream.replay(ledger, result.job_id)) == result.text
     assert {"inst0"} < {result.instance for result in results}
     assert results[-1].instance == "inst0"
     retried = {result.job_id for result in results if result.attempt > 1}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger import jobs, keys, status, stream
+from ledger.answer import text_of
 from ledger.errors import RedisUnavailable
 from ledger.messages import Event, Result, State
 from ledger.redis_client import Ledger
@@ -148,7 +149,7 @@ class Scene:
 
     def text(self, job: Job) -> str:
         """What a reader of the stream has."""
-        return stream.text_of(self.events(job))
+        return text_of(self.events(job))
 
     def delivered(self, job: Job, text: str) -> Callable[[], None]:
         """A step that waits until the stream has this text."""

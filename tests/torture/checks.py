@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from budgets import levels_of
 from ledger import keys
+from ledger.answer import text_of
 from ledger.messages import State, parse_request
 from ledger.settings import Settings
-from ledger.stream import text_of
 from tests.torture.asked import ENDS
 from tests.torture.books import Job
 from tests.torture.journal import ACCEPTED, Entry

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from random import Random
 
+from ledger.answer import text_of
 from ledger.messages import Event
-from ledger.stream import text_of
 from producer import ApexError, Job, JobNotFound, RedisUnavailable
 from tests.torture.asked import Asked
 from tests.torture.journal import Read

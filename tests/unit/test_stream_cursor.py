@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import stream
+from ledger.answer import text_of
 from ledger.errors import CorruptEntry, ResultTimeout
 from ledger.messages import Event, State
-from ledger.stream import SILENCE_S, Cursor, Patience, is_end, text_of
+from ledger.stream import SILENCE_S, Cursor, Patience, is_end
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
 
