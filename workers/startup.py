@@ -25,6 +25,7 @@ from workers import backends
 from workers.context import WorkerContext
 from workers.memory_limit import limit_memory
 from workers.nudge import listen
+from workers.persist import persist
 from workers.processes import alive
 from workers.reconciler import take_over
 from workers.runner import Runner
@@ -174,7 +175,7 @@ def _load(context: WorkerContext, node: str) -> None:
     ready = instances.set_state(
         spec.name, context.owner, "ready", window=has.window, abilities=_names_of(has)
     )
-    ledger.run(ready)
+    persist(ledger, ready)  # Redis may be loading its data, and nobody says it again
 
 
 def _names_of(has: backends.Abilities) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 from redis.exceptions import OutOfMemoryError
 
 from ledger import keys
@@ -78,6 +78,17 @@ class Channel(kombu_redis.Channel):
             for priority in self.priority_steps:
                 pipe.llen(self._q_for_pri(queue, priority))
             return sum(pipe.execute())
+
+    def _restore(self, message: Any) -> None:
+        """Gives back a wake-up that was taken and not begun, as when its worker is told to end just
+        then. It is the next again; kombu without books would put it behind the others of its band.
+        """
+        envelope = message.serializable()
+        info = message.delivery_info
+        priority = self._get_message_priority(envelope, reverse=False)
+        with self.conn_or_acquire() as client:
+            for queue in self._lookup(info["exchange"], info["routing_key"]):
+                client.rpush(self._q_for_pri(queue, priority), dumps(envelope))
 
     def _queue_bind(self, *binding: Any) -> None:
         """Notes where messages for a queue go, which only monitors read: a worker that comes back

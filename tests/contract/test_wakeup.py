@@ -105,3 +105,19 @@ def test_kombu_reads_it_and_the_guard_lets_it_pass(
         assert message.headers["task"] == TASK_NAME
         assert message.delivery_info["routing_key"] == QUEUE
         message.ack()
+
+
+def test_a_wake_up_that_was_taken_and_not_begun_is_the_next_again(
+    client: LLMClient, ledger: Ledger, app: Celery
+) -> None:
+    jobs = client.submit_many([{"prompt": "hello", "agent_id": "a"}] * 2)
+    app.conf.broker_transport = "workers.transport:Transport"
+    with app.connection_for_read() as connection:
+        taken_first = connection.default_channel.basic_get(QUEUE)
+        assert taken_first.headers["id"] == jobs[0].id
+
+    # When its channel is closed, as that of a worker is that ends
+
+    left = ledger.redis.lrange(only_list(ledger), 0, -1)
+    assert [json.loads(raw)["headers"]["id"] for raw in reversed(left)] == [job.id for job in jobs]
+    assert complaint(left[-1].encode()) == ""
