@@ -484,6 +484,13 @@ def test_the_page_lists_every_setting_as_the_code_has_it() -> None:
     assert listed == expected
 
 
+def test_what_the_page_of_models_shows_as_a_file_loads(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", PAGE.with_name("models.md").read_text(), re.DOTALL)
+    settings = load_settings(env=in_file(tmp_path, block))
+    assert settings.fallbacks == {"gpt-5-mini": ("hf:org/repo:small.gguf",)}
+    assert settings.instance("front").roles == ("Planner", "Critic")
+
+
 def test_what_the_page_shows_as_a_file_loads(tmp_path: Path) -> None:
     blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     settings = load_settings(env=in_file(tmp_path, "\n".join(blocks)))
