@@ -489,6 +489,9 @@ OLD_OPTION = "`temperature` is deprecated for this model"
             {"retry_after_s": 17.0, "retriable": True},
         ),
         (429, "rate_limit_error", "Slow down", {}, RateLimited, {"retry_after_s": 5.0}),
+        # As vLLM says it, which has types of its own.
+        (404, "NotFoundError", "The model `x` does not exist", {}, ModelNotFound, {}),
+        (400, "BadRequestError", "maximum context length is 4096", {}, ContextTooLong, {}),
         (529, "overloaded_error", "Overloaded", {}, BackendError, {"retriable": True}),
         (500, "api_error", "Internal server error", {}, BackendError, {"retriable": True}),
         (504, "timeout_error", "Timed out", {}, BackendError, {"retriable": True}),
@@ -534,6 +537,8 @@ def test_an_error_of_a_proxy_is_told_by_its_status(backend: Backend, server: Fak
     [
         ("overloaded_error", "Overloaded", BackendError, True),
         ("api_error", "Internal server error", BackendError, True),
+        ("InternalServerError", "of another server", BackendError, True),
+        ("invalid_request_error", "of any other kind", BackendError, False),
         ("rate_limit_error", "Slow down", RateLimited, True),
         ("invalid_request_error", BLOCKED, ContentRefused, False),
     ],

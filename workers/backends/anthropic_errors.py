@@ -25,7 +25,7 @@ from workers.backends.said import in_short
 BACKEND = "anthropic"
 BUSY_S = 5.0  # until the API is asked again where it says nothing else
 
-# Where the body is not the API's own, as from a proxy.
+# Where the body is not the API's own, as from a proxy, or a server that has types of its own.
 _TYPE_OF = {
     401: "authentication_error",
     402: "billing_error",
@@ -34,12 +34,14 @@ _TYPE_OF = {
     413: "request_too_large",
     429: "rate_limit_error",
 }
-_KEY = ("authentication_error", "permission_error", "billing_error")
-_PASSES = ("overloaded_error", "api_error", "timeout_error")
+_KEY = {"authentication_error", "permission_error", "billing_error"}
+_PASSES = {"overloaded_error", "api_error", "timeout_error"}
 
 # "prompt is too long: 211180 tokens > 200000 maximum"; "input length and `max_tokens` exceed
-# context limit: 178959 + 64000 > 200000, …"
-_TOO_LONG = re.compile(r"prompt is too long|exceed context limit", re.IGNORECASE)
+# context limit: 178959 + 64000 > 200000, …"; vLLM: "This model's maximum context length is …"
+_TOO_LONG = re.compile(
+    r"prompt is too long|exceed context limit|maximum context length", re.IGNORECASE
+)
 _SIZES = re.compile(r"(\d+)(?: tokens| \+ \d+) > (\d+)")
 _BLOCKED = re.compile(r"content filtering policy", re.IGNORECASE)
 
@@ -80,17 +82,17 @@ def refused(said: str) -> ContentRefused:
 
 def _told(error: anthropic.APIStatusError, where: str, model: str) -> BackendError:
     status = error.status_code
-    kind = error.type or _TYPE_OF.get(status) or ("api_error" if status >= 500 else "")
+    kinds = {error.type, _TYPE_OF.get(status)}
     said = in_short(error.api_message or error.message)
     facts: dict[str, Any] = {"backend": BACKEND, "said": said, "retriable": False}
-    if kind in _KEY:
+    if kinds & _KEY:
         return BackendAuth(**facts)
-    if kind == "not_found_error":
+    if "not_found_error" in kinds:
         return ModelNotFound(model=model, **facts)
-    if kind == "rate_limit_error":
+    if "rate_limit_error" in kinds:
         wait_s = retry_after_s(error.response.headers) or BUSY_S
         return RateLimited(**facts | {"retriable": True, "retry_after_s": wait_s})
-    if _TOO_LONG.search(said) or kind == "request_too_large":
+    if _TOO_LONG.search(said) or "request_too_large" in kinds:
         sizes = _SIZES.search(said)
         if sizes:
             facts |= {"prompt_tokens": int(sizes[1]), "window": int(sizes[2])}
@@ -101,7 +103,8 @@ def _told(error: anthropic.APIStatusError, where: str, model: str) -> BackendErr
         )
     if _BLOCKED.search(said):
         return ContentRefused(**facts)
-    if kind in _PASSES or status >= 500 or status in (408, 409):
+    in_the_midst = status < 400 and error.type != "invalid_request_error"
+    if kinds & _PASSES or in_the_midst or status >= 500 or status in (408, 409):
         wait = {"retry_after_s": retry_after_s(error.response.headers)}
         return BackendError(f"{where} failed ({said}).", **facts | {"retriable": True} | wait)
     return BackendError(f"{where} does not take the request ({said}); change it.", **facts)
