@@ -274,7 +274,7 @@ def test_quantised_weights_count_as_what_they_will_be(model: Path) -> None:
 # ---- Adapters
 
 
-def lora(folder: Path, *, rows: int = tiny_mlx.EMBD, layers: int = tiny_mlx.LAYERS) -> Path:
+def lora(folder: Path, *, rows: int = tiny_mlx.WIDTH, layers: int = tiny_mlx.LAYERS) -> Path:
     """A LoRA adapter of rank 2 on the query matrices of as many layers."""
     folder.mkdir()
     (folder / "adapter_config.json").write_text(
@@ -293,7 +293,7 @@ def lora(folder: Path, *, rows: int = tiny_mlx.EMBD, layers: int = tiny_mlx.LAYE
     for layer in range(layers):
         name = f"base_model.model.model.layers.{layer}.self_attn.q_proj.lora"
         weights[f"{name}_A.weight"] = random.normal(size=(2, rows)).astype(np.float32)
-        weights[f"{name}_B.weight"] = random.normal(size=(tiny_mlx.EMBD, 2)).astype(np.float32)
+        weights[f"{name}_B.weight"] = random.normal(size=(tiny_mlx.WIDTH, 2)).astype(np.float32)
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
 
