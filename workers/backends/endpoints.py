@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -64,7 +64,7 @@ class Endpoints:
         self._all, self._probe = tuple(endpoints), probe
         self._healing: set[asyncio.Task[None]] = set()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Endpoint]:
         return iter(self._all)
 
     def __len__(self) -> int:
@@ -90,10 +90,12 @@ class Endpoints:
 
     def preferred(self) -> Endpoint:
         """One that is well, for a question on the side."""
-        return next((one for one in self._all if one.breaker.closed), self._all[0])
+        return random.choice([one for one in self._all if one.breaker.closed] or self._all)
 
     def failed(self, endpoint: Endpoint, error: BackendError) -> None:
-        """Notes that a request failed there; where that is enough, probes begin."""
+        """Notes that a request failed there; where that is enough, it is left out and probed."""
+        if len(self) == 1:  # without it there would be none
+            return
         if not endpoint.breaker.failed(lost=bool(error.facts.get("lost"))):
             return
         log.warning("%s is left out until it answers again: %s", endpoint.url, error)

@@ -49,12 +49,15 @@ class Berths:
     def give_back(self, number: int) -> None:
         """Gives one back."""
         with self._lock:
-            self._taken.discard(number)
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
+            if number in self._taken:
+                self._taken.discard(number)
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
 
     def close(self) -> None:
-        """Gives all back."""
-        os.close(self._file)
+        """Gives all back; it is not used any more then."""
+        with self._lock:
+            self._taken.clear()
+            os.close(self._file)
 
 
 def _own_folder() -> Path:

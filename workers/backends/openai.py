@@ -6,9 +6,9 @@ ledger's. See docs/backends.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
@@ -88,28 +88,31 @@ class OpenAIBackend:
             BackendError: no server answers.
             InvalidSetting: no model is named and the server lists none.
         """
-        from workers.backends.openai_answer import Answers
         from workers.backends.openai_servers import Servers
 
         self._io = IoThread(f"{self._spec.name}-servers")
         self._servers = Servers(self._urls, self._key, self._options, self._errors())
         try:
             models = self._io.run(self._servers.wait(self._settings.load_timeout_s, say))
+            self._prepare(self._servers, {str(one.get("id")): one for one in models})
         except BaseException:
             self.close()
             raise
-        self._dialect = dialect = self._dialect or openai_dialect.of_models(models)
-        listed = {str(one.get("id")): one for one in models}
-        self._model = self._model or next(iter(listed), "")
+
+    def _prepare(self, servers: Servers, models: dict[str, Mapping[str, Any]]) -> None:
+        from workers.backends.openai_answer import Answers
+
+        self._dialect = dialect = self._dialect or openai_dialect.of_models(models.values())
+        self._model = self._model or next(iter(models), "")
         if not self._model:
             raise InvalidSetting(
                 f"{self._spec.name}: {self._urls[0]} lists no model; set model in its table."
             )
-        window = listed.get(self._model, {}).get("max_model_len")
+        window = models.get(self._model, {}).get("max_model_len")
         if not self._window and dialect.tokenizer and isinstance(window, int):
             self._window = window
         self._answers = Answers(
-            self._servers.endpoints,
+            servers.endpoints,
             Body(self._model, self._options, dialect, self._settings, self._key),
             self._errors(),
             self._likely,

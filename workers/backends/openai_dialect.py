@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -62,7 +62,7 @@ def of_url(url: str) -> Dialect | None:
     return OPENAI if (urlsplit(url).hostname or "").endswith("api.openai.com") else None
 
 
-def of_models(models: list[Mapping[str, Any]]) -> Dialect:
+def of_models(models: Iterable[Mapping[str, Any]]) -> Dialect:
     """The kind of server that lists these models: some say there who they are."""
-    owner = str(models[0].get("owned_by")) if models else ""
-    return OWNERS.get(owner, OTHER)
+    owners = (str(one.get("owned_by")) for one in models)
+    return OWNERS.get(next(owners, ""), OTHER)

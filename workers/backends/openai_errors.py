@@ -84,10 +84,10 @@ class Errors:
             )
         if _any(kinds, _REFUSED_CODES):
             return ContentRefused(**facts)
-        if status in (401, 403) or _any(kinds, _QUOTA_CODES):
-            return BackendAuth(**facts)
         if status == 404 or _any(kinds, _MODEL_CODES):
             return ModelNotFound(model=self._model, **facts)
+        if status in (401, 403) or _any(kinds, _QUOTA_CODES):
+            return BackendAuth(**facts)
         if status == 429:
             pause_s = retry_after_s(headers) or in_words(said) or DEFAULT_RETRY_S
             facts |= {"retriable": True, "retry_after_s": round(pause_s, 3)}

@@ -65,7 +65,7 @@ class Servers:
             BackendAuth: one of them does not accept the key.
             BackendError: none has answered after ``most_s`` seconds.
         """
-        until = time.monotonic() + most_s
+        until, said = time.monotonic() + most_s, ""
         while True:
             answers = await asyncio.gather(*(self._models(one) for one in self.endpoints))
             found = [answer for answer in answers if isinstance(answer, list)]
@@ -74,7 +74,9 @@ class Servers:
             error = next(answer for answer in answers if isinstance(answer, BackendError))
             if isinstance(error, BackendAuth) or time.monotonic() >= until:
                 raise error
-            say(f"waiting for a server; {error.message}")
+            if error.message != said:
+                said = error.message
+                say(f"waiting for a server; {said}")
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def probe(self, endpoint: Endpoint) -> BackendError | None:
