@@ -79,7 +79,7 @@ class Channel(kombu_redis.Channel):
                 pipe.llen(self._q_for_pri(queue, priority))
             return sum(pipe.execute())
 
-    def _restore(self, message: Any) -> None:
+    def _restore(self, message: Any, leftmost: bool = False) -> None:
         """Gives back a wake-up that was taken and not begun, as when its worker is told to end just
         then. It is the next again; kombu without books would put it behind the others of its band.
         """
