@@ -126,13 +126,17 @@ def openai_completions(folder: Path) -> Candidate:
     return openai(folder, "completions")
 
 
-def ollama(folder: Path) -> Candidate:
+def ollama(folder: Path, prefill: bool = False) -> Candidate:
     pytest.importorskip("ollama")
     from tests.support import fake_ollama
 
     server = fake_ollama.FakeOllama()
     table = {"backend": "ollama", "model": fake_ollama.MODEL, "base_url": server.url}
-    return of_words(server, table)
+    return of_words(server, {**table, "prefill": prefill})
+
+
+def ollama_prefill(folder: Path) -> Candidate:
+    return ollama(folder, prefill=True)
 
 
 def anthropic(folder: Path) -> Candidate:
@@ -144,7 +148,7 @@ def anthropic(folder: Path) -> Candidate:
     return of_words(server, {**table, "api_key": fake_anthropic.KEY})
 
 
-def of_words(server: FakeServer, table: dict[str, str]) -> Candidate:
+def of_words(server: FakeServer, table: dict[str, Any]) -> Candidate:
     settings = load_settings(env={}, instances=[{"name": "inst0", **table}])
     servers = ExitStack()
     servers.callback(server.close)
@@ -163,6 +167,7 @@ CANDIDATES = {
         openai,
         openai_completions,
         ollama,
+        ollama_prefill,
         anthropic,
     )
 }
