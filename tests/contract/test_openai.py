@@ -294,11 +294,22 @@ def test_prompts_are_completed_where_a_server_has_no_chat_template(start: Start)
     assert backend.abilities.continues
 
 
-def test_vllms_tokenizer_counts_prompts_and_its_window_is_known(start: Start) -> None:
+def test_vllms_tokenizer_counts_prompts_that_may_not_fit_its_window(start: Start) -> None:
     _, backend = start(answers_with("a"), owner="vllm")
 
-    assert backend.count_tokens(ask("one two three")) == 3
     assert backend.abilities.window == 100
+    assert backend.count_tokens(ask("one two three")) == 3  # with an answer of 512
+
+
+def test_a_prompt_that_surely_fits_costs_no_round_trip(start: Start) -> None:
+    server, backend = start(answers_with("a"), owner="vllm", window=4096)
+
+    few = backend.count_tokens(ask("one two three"))
+    with_a_session = backend.count_tokens(ask("one two three", session_id="s", history=True))
+
+    assert few > 3
+    assert with_a_session == 3
+    assert server.tokenized == 1
 
 
 def test_a_prompt_is_estimated_where_nobody_counts_it(start: Start) -> None:

@@ -34,6 +34,7 @@ class FakeOpenAI(ThreadingHTTPServer):
         self.well = True  # whether it answers the question for its models
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.tokenized = 0  # times that it was asked to count
         self.connections: list[socket.socket] = []
         self.asked, self.hung_up = threading.Event(), threading.Event()
 
@@ -70,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         """Its next answer."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/tokenize":
+            self.server.tokenized += 1
             return self.json(200, tokenized(body))
         self.server.bodies.append(body)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from budgets.estimate import prompt_tokens_bound
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
@@ -122,10 +123,14 @@ class OpenAIBackend:
 
     def count_tokens(self, request: Request) -> int:
         """By the server's tokenizer where it has one to ask; otherwise an estimate, which the
-        server's own count puts right as soon as it tells it.
+        server's own count puts right as soon as it tells it. The latter will do where a prompt
+        surely fits and is no longer than what is held for it.
         """
         io, servers = self._loaded
         dialect = self._dialect or openai_dialect.OTHER
+        longest = prompt_tokens_bound(request) + request.max_tokens
+        if dialect.counts_along and longest <= self._window and not request.history:
+            return self._likely.of(request)
         counted = io.run(servers.count(request, self._model, dialect))
         return self._likely.of(request) if counted is None else counted
 
