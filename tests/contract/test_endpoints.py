@@ -141,12 +141,24 @@ def test_an_answer_that_breaks_off_goes_on_at_another_endpoint(serve: Serve, mak
     assert broken is not other
     assert broken.bodies[0]["messages"] == [{"role": "user", "content": "Say hi"}]
     [sent] = other.bodies
+    assert sent["prompt"] == [0, 1, 0, 1]  # what vLLM's tokenizer says of both
+    assert sent["max_tokens"] == 7
+    assert "messages" not in sent
+    # What the second one counts as its prompt has a part of the answer in it
+    assert not any(piece.prompt_tokens or piece.cached_tokens for piece in pieces)
+
+
+def test_where_tools_may_be_called_an_answer_goes_on_as_a_message(serve: Serve, make: Make) -> None:
+    turns = InTurn(breaks_off_after("one", " two"), answers_with(" three"))
+    backend = make(*(serve(turns, owner="vllm").url for _ in range(2)))
+
+    pieces = answer_of(backend, ask(tools=[{"type": "function", "function": {"name": "f"}}]))
+
+    assert text_of(pieces) == "one two three"
+    [sent] = turns.servers[1].bodies
     assert sent["messages"][-1] == {"role": "assistant", "content": "one two"}
     assert sent["continue_final_message"] is True
     assert sent["add_generation_prompt"] is False
-    assert sent["max_tokens"] == 7
-    # What the second one counts as its prompt has a part of the answer in it
-    assert not any(piece.prompt_tokens or piece.cached_tokens for piece in pieces)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ ledger's. See docs/backends.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 from workers.backends.io_thread import IoThread
 from workers.backends.likely_count import LikelyCount
 from workers.backends.openai_body import Body
+from workers.backends.openai_dialect import Dialect
 from workers.backends.openai_errors import Errors
 from workers.backends.openai_options import OpenAIOptions
 from workers.backends.options import parse
@@ -26,9 +28,19 @@ from workers.backends.options import parse
 if TYPE_CHECKING:
     from workers.backends.openai_answer import Answers
     from workers.backends.openai_servers import Servers
+    from workers.backends.openai_tokenizer import Tokenizer
 
 GRAMMARS = frozenset({"response_format", "tool_choice"})  # which a server begins anew with
 NO_KEY = "none"  # the SDK wants one; servers without keys read none
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    io: IoThread
+    servers: Servers
+    dialect: Dialect
+    tokenizer: Tokenizer
+    answers: Answers
 
 
 class OpenAIBackend:
@@ -59,9 +71,7 @@ class OpenAIBackend:
         self._model = spec.model or ""
         self._window = options.window
         self._likely = LikelyCount()
-        self._io: IoThread | None = None
-        self._servers: Servers | None = None
-        self._answers: Answers | None = None
+        self._loaded: _Loaded | None = None
 
     @property
     def abilities(self) -> Abilities:
@@ -91,47 +101,27 @@ class OpenAIBackend:
         """
         from workers.backends.openai_servers import Servers
 
-        self._io = IoThread(f"{self._spec.name}-servers")
-        self._servers = Servers(self._urls, self._key, self._options, self._errors())
+        io = IoThread(f"{self._spec.name}-servers")
+        servers = Servers(self._urls, self._key, self._options, self._errors())
         try:
-            models = self._io.run(self._servers.wait(self._settings.load_timeout_s, say))
-            self._prepare(self._servers, {str(one.get("id")): one for one in models})
+            models = io.run(servers.wait(self._settings.load_timeout_s, say))
+            self._learn_from({str(one.get("id")): one for one in models})
         except BaseException:
-            self.close()
+            _end(io, servers)
             raise
-
-    def _prepare(self, servers: Servers, models: dict[str, Mapping[str, Any]]) -> None:
-        from workers.backends.openai_answer import Answers
-
-        self._dialect = dialect = self._dialect or openai_dialect.of_models(models.values())
-        self._model = self._model or next(iter(models), "")
-        if not self._model:
-            raise InvalidSetting(
-                f"{self._spec.name}: {self._urls[0]} lists no model; set model in its table."
-            )
-        window = models.get(self._model, {}).get("max_model_len")
-        if not self._window and dialect.tokenizer and isinstance(window, int):
-            self._window = window
-        self._answers = Answers(
-            servers.endpoints,
-            Body(self._model, self._options, dialect, self._settings, self._key),
-            self._errors(),
-            self._likely,
-            api=self._options.api,
-            abilities=self.abilities,
-        )
+        self._loaded = self._put_together(io, servers)
 
     def count_tokens(self, request: Request) -> int:
         """By the server's tokenizer where it has one to ask; otherwise an estimate, which the
         server's own count puts right as soon as it tells it. The latter will do where a prompt
         surely fits and is no longer than what is held for it.
         """
-        io, servers = self._loaded
-        dialect = self._dialect or openai_dialect.OTHER
+        loaded = self._require_loaded()
         longest = prompt_tokens_bound(request) + request.max_tokens
-        if dialect.counts_along and longest <= self._window and not request.history:
+        if loaded.dialect.counts_along and longest <= self._window and not request.history:
             return self._likely.of(request)
-        counted = io.run(servers.count(request, self._model, dialect))
+        endpoint = loaded.servers.endpoints.preferred()
+        counted = loaded.io.run(loaded.tokenizer.count(endpoint, request))
         return self._likely.of(request) if counted is None else counted
 
     def stream(self, run: Run) -> Iterator[Piece]:
@@ -141,28 +131,55 @@ class OpenAIBackend:
         Raises:
             BackendError and its kinds.
         """
-        io, _ = self._loaded
-        if run.stop.is_set() or self._answers is None:
+        loaded = self._require_loaded()
+        if run.stop.is_set():
             return iter(())
-        return io.iterate(self._answers.stream(run), run.stop)
+        return loaded.io.iterate(loaded.answers.stream(run), run.stop)
 
     def forget(self, tenant: str, session_id: str | None = None) -> None:
         """It keeps nothing; what a server's prefix cache has is only found by its own tenant."""
 
     def health(self) -> str:
         """Asks the servers; names each of them if none answers."""
-        if self._io is None or self._servers is None:
+        if self._loaded is None:
             return "The backend is not loaded."
-        return " ".join(error.message for error in self._io.run(self._servers.troubles()))
+        troubles = self._loaded.io.run(self._loaded.servers.troubles())
+        return " ".join(error.message for error in troubles)
 
     def close(self) -> None:
         """Closes all connections, and ends the thread that they live in."""
-        io, servers = self._io, self._servers
-        self._io = self._servers = self._answers = None
-        if io is not None:
-            if servers is not None:
-                io.run(servers.close())
-            io.close()
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            _end(loaded.io, loaded.servers)
+
+    def _learn_from(self, models: dict[str, Mapping[str, Any]]) -> None:
+        """What a server lists says what kind it is, its model and its window."""
+        self._dialect = self._dialect or openai_dialect.of_models(models.values())
+        self._model = self._model or next(iter(models), "")
+        if not self._model:
+            raise InvalidSetting(
+                f"{self._spec.name}: {self._urls[0]} lists no model; set model in its table."
+            )
+        window = models.get(self._model, {}).get("max_model_len")
+        if not self._window and self._dialect.tokenizer and isinstance(window, int):
+            self._window = window
+
+    def _put_together(self, io: IoThread, servers: Servers) -> _Loaded:
+        from workers.backends.openai_answer import Answers
+        from workers.backends.openai_tokenizer import Tokenizer
+
+        options, dialect = self._options, self._dialect or openai_dialect.OTHER
+        tokenizer = Tokenizer(self._model, options, dialect)
+        answers = Answers(
+            servers.endpoints,
+            Body(self._model, options, dialect, self._settings, self._key),
+            tokenizer,
+            self._errors(),
+            self._likely,
+            api=options.api,
+            abilities=self.abilities,
+        )
+        return _Loaded(io, servers, dialect, tokenizer, answers)
 
     def _urls_of(self, options: OpenAIOptions) -> tuple[str, ...]:
         if options.endpoints:
@@ -185,8 +202,12 @@ class OpenAIBackend:
     def _errors(self) -> Errors:
         return Errors(self._spec.backend, self._model, "" if self._key == NO_KEY else self._key)
 
-    @property
-    def _loaded(self) -> tuple[IoThread, Servers]:
-        if self._io is None or self._servers is None:
+    def _require_loaded(self) -> _Loaded:
+        if self._loaded is None:
             raise BackendError(self.health(), backend=self._spec.backend, retriable=False)
-        return self._io, self._servers
+        return self._loaded
+
+
+def _end(io: IoThread, servers: Servers) -> None:
+    io.run(servers.close())
+    io.close()

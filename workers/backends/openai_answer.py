@@ -17,6 +17,7 @@ from workers.backends.likely_count import LikelyCount
 from workers.backends.openai_body import Body
 from workers.backends.openai_errors import Errors
 from workers.backends.openai_pieces import BROKEN_OFF, Reader
+from workers.backends.openai_tokenizer import Tokenizer
 
 AWAY_S, AWAY_TIMES, MOST_S = 5.0, 6, 60.0  # until the next attempt where no server is there
 CUT_OFF = "the stream ended before the answer did"
@@ -29,6 +30,7 @@ class Answers:
         self,
         endpoints: Endpoints,
         body: Body,
+        tokenizer: Tokenizer,
         errors: Errors,
         likely: LikelyCount,
         *,
@@ -36,8 +38,8 @@ class Answers:
         abilities: Abilities,
     ) -> None:
         """``likely``: learns from what the servers count."""
-        self._endpoints, self._body, self._errors = endpoints, body, errors
-        self._likely, self._api, self._abilities = likely, api, abilities
+        self._endpoints, self._body, self._tokenizer = endpoints, body, tokenizer
+        self._errors, self._likely, self._api, self._abilities = errors, likely, api, abilities
 
     async def stream(self, run: Run) -> AsyncIterator[Piece]:
         """Yields the answer. Another endpoint goes on where one fails: from the beginning while
@@ -91,10 +93,15 @@ class Answers:
 
     async def _open(self, endpoint: Endpoint, run: Run, so_far: str, most: int) -> Any:
         """The stream, of chunks as they come: the SDK's classes cost more than all the rest."""
+        api, tokens = self._api, None
+        if so_far:
+            tokens = await self._tokenizer.up_to(endpoint, run.request, so_far)
+        if tokens is not None:  # a template may strip what a message ends with
+            api = "completions"
         try:
             return await endpoint.client.post(
-                "/chat/completions" if self._api == "chat" else "/completions",
-                body=self._body.of(run, so_far, most),
+                "/chat/completions" if api == "chat" else "/completions",
+                body=self._body.of(run, so_far, most, tokens),
                 cast_to=object,
                 stream=True,
                 stream_cls=openai.AsyncStream[object],

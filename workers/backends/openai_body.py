@@ -28,21 +28,26 @@ class Body:
         }
         self._key = key
 
-    def of(self, run: Run, so_far: str, most: int) -> dict[str, Any]:
-        """The body that asks for at most ``most`` tokens, after ``so_far``."""
+    def of(
+        self, run: Run, so_far: str, most: int, tokens: list[int] | None = None
+    ) -> dict[str, Any]:
+        """The body that asks for at most ``most`` tokens, after ``so_far``. With all ``tokens`` up
+        to there it is one of the completions API, whichever the instance has.
+        """
         request, dialect = run.request, self._dialect
+        chat = self._options.api == "chat" and tokens is None
         usage: dict[str, Any] = {"include_usage": True}
         if dialect.counts_along:
             usage["continuous_usage_stats"] = True
         return {
             **self._sampling,
-            **self._input(request, so_far),
-            **self._sampled(request),
+            **(self._input(request, so_far) if tokens is None else {"prompt": tokens}),
+            **self._sampled(request, chat=chat),
             **self._extended(run),
             "model": self._model,
             "stream": True,
             "stream_options": usage,
-            dialect.most_tokens if self._options.api == "chat" else "max_tokens": most,
+            dialect.most_tokens if chat else "max_tokens": most,
             **self._options.extra_body,
         }
 
@@ -57,7 +62,7 @@ class Body:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return body
 
-    def _sampled(self, request: Request) -> dict[str, Any]:
+    def _sampled(self, request: Request, *, chat: bool) -> dict[str, Any]:
         names = (
             *("temperature", "top_p", "top_k", "seed", "logit_bias"),
             *("response_format", "tools", "tool_choice"),
@@ -66,10 +71,9 @@ class Body:
         body = {name: value for name, value in given.items() if value is not None}
         if request.stop:
             body["stop"] = list(request.stop)
-        if request.logprobs is not None and self._options.api == "chat":
-            body |= {"logprobs": True, "top_logprobs": request.logprobs}
-        elif request.logprobs is not None:
-            body["logprobs"] = request.logprobs
+        if request.logprobs is not None:
+            asked = {"logprobs": True, "top_logprobs": request.logprobs}
+            body |= asked if chat else {"logprobs": request.logprobs}
         return body
 
     def _extended(self, run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The servers of one instance, by the official SDK: whether they are there, and how they count."""
+"""The servers of one instance, by the official SDK, and whether they are there."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ import httpx2
 import openai
 
 from ledger.errors import BackendAuth, BackendError
-from ledger.messages import Request
 from workers.backends.base import Say
 from workers.backends.endpoints import Endpoint, Endpoints
 from workers.backends.endpoints_berths import Berths
-from workers.backends.openai_body import messages_of
-from workers.backends.openai_dialect import Dialect
 from workers.backends.openai_errors import Errors
 from workers.backends.openai_options import OpenAIOptions
 
@@ -26,7 +23,6 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0
 PROBE_S = 5.0
-COUNT_S = 1.0
 
 # A host that is gone without a word is noticed after 25 s.
 KEEPALIVE = (
@@ -90,23 +86,6 @@ class Servers:
         errors = [error for error in found if error is not None]
         return errors if len(errors) == len(found) else []
 
-    async def count(self, request: Request, model: str, dialect: Dialect) -> int | None:
-        """The prompt's tokens by a server's own tokenizer; None where it has none to ask."""
-        asked = _question(request, model, dialect, self._options.api)
-        if asked is None:
-            return None
-        path, body = asked
-        endpoint = self.endpoints.preferred()
-        root = endpoint.url.removesuffix("/v1")
-        try:
-            answer = await endpoint.client.post(
-                f"{root}{path}", cast_to=object, body=body, options={"timeout": COUNT_S}
-            )
-            return int(answer["count"])
-        except (openai.OpenAIError, KeyError, TypeError, ValueError) as error:
-            log.info("%s does not count tokens: %s", endpoint.url, type(error).__name__)
-            return None
-
     async def close(self) -> None:
         """Closes all connections."""
         await self.endpoints.close()
@@ -146,19 +125,3 @@ def _socket_options() -> list[tuple[int, int, int]]:
         for level, name, value in KEEPALIVE
         if hasattr(socket, name)
     ]
-
-
-def _question(
-    request: Request, model: str, dialect: Dialect, api: str
-) -> tuple[str, dict[str, Any]] | None:
-    """Where a server is asked for a prompt's tokens, and how."""
-    if request.images:
-        return None
-    if dialect.tokenizer == "vllm" and api == "chat":
-        tools = {"tools": list(request.tools)} if request.tools else {}
-        return "/tokenize", {"model": model, "messages": messages_of(request), **tools}
-    if dialect.tokenizer == "vllm":
-        return "/tokenize", {"model": model, "prompt": request.prompt}
-    if dialect.tokenizer == "llama_cpp" and api == "completions":
-        return "/extras/tokenize/count", {"model": model, "input": request.prompt}
-    return None
