@@ -35,13 +35,14 @@ class VllmServer:
             "max-model-len": CTX,
             "max-num-seqs": 32,
         }
+        switches = ("--enforce-eager", "--enable-prompt-tokens-details")
         flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         more = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
         if not _has_gpu():
             more["VLLM_TARGET_DEVICE"] = "cpu"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(PROGRAM), "serve", str(model), "--enforce-eager", *flags],
+                [str(PROGRAM), "serve", str(model), *switches, *flags],
                 env=environment("", more),
                 stdout=log,
                 stderr=subprocess.STDOUT,
