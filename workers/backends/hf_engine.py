@@ -45,7 +45,8 @@ class HfEngine(Vocabulary):
             templated: prompts come out of a chat template, which writes control tokens itself.
 
         Raises:
-            BackendError: the tokenizer is of a kind whose tokens cannot be told apart in bytes.
+            BackendError: the tokenizer is of a kind whose tokens cannot be told apart in bytes, or
+                the model's state cannot be kept from one step to the next.
         """
         self.end_tokens = _ends(model, tokenizer)
         super().__init__(tokenizer, ends=self.end_tokens, templated=templated, backend="hf")
@@ -54,6 +55,9 @@ class HfEngine(Vocabulary):
         self.n_vocab = int(model.config.get_text_config(decoder=True).vocab_size)
         self._model, self._n_ctx, self._n_batch = model, n_ctx, n_batch
         takes = inspect.signature(model.forward).parameters
+        if "past_key_values" not in takes:  # it would read each token as if it were the first
+            kind = model.config.model_type
+            raise failed(f"Models of the kind {kind!r} have no KV cache that hf could keep.")
         self._keeps_last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self._logits = torch.empty(0)
         self.clear()
