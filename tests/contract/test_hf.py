@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -587,6 +589,46 @@ def test_without_its_library_grammars_are_what_the_backend_lacks(
     monkeypatch.setattr("workers.backends.hf.find_spec", lambda name: name != "llguidance" or None)
 
     assert "response_format" not in prepared(model).abilities.options
+
+
+# ---- Errors of the library
+
+
+def test_a_model_that_runs_out_of_memory_fails_that_job_alone(
+    backend: HfBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = text_of(answer(backend, asked()))
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "torch.nn.functional.linear", raising(torch.OutOfMemoryError("CUDA out of"))
+        )
+        with pytest.raises(BackendError, match="could not read its context: CUDA out of") as caught:
+            answer(backend, asked())
+    assert is_one_sentence(caught.value)
+    assert not caught.value.retriable
+
+    assert text_of(answer(backend, asked())) == expected
+
+
+def test_a_process_whose_gpu_is_lost_ends(
+    backend: HfBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = torch.AcceleratorError("CUDA error: device-side assert triggered\nCompile with …")
+    monkeypatch.setattr("torch.nn.functional.linear", raising(error))
+    ended = []
+    monkeypatch.setattr("os.kill", lambda *args: ended.append(args))
+
+    answer(backend, asked())
+
+    assert ended == [(os.getpid(), signal.SIGKILL)]
+    assert "The GPU reports: CUDA error: device-side assert triggered; this" in caplog.text
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def raises(*args: object, **options: object) -> None:
+        raise error
+
+    return raises
 
 
 # ---- Sessions

@@ -90,6 +90,8 @@ class HfEngine(Vocabulary):
                     input_ids=ids, past_key_values=self._cache, use_cache=True, **keeps
                 )
             self._logits = read.logits[0]
+        except torch.AcceleratorError:
+            raise  # see HfModel.stream
         except (RuntimeError, MemoryError) as error:
             self.clear()
             raise failed(f"The model could not read its context: {_why(error)}.") from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 from budgets import hf_config, machine
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
-from workers.backends.base import Say
+from workers.backends.base import Piece, Run, Say
 from workers.backends.choice import Choice
 from workers.backends.hf_device import device_of, dtype_of
 from workers.backends.hf_engine import HfEngine
@@ -93,6 +95,16 @@ class HfModel(LocalModel):
             kept_mib=options.kept_mib,
             kept_states=options.kept_states,
         )
+
+    def stream(self, run: Run) -> Iterator[Piece]:
+        """The answer's pieces. Where the GPU reports an error the process can do nothing more on
+        it: it ends, and its job gets the next attempt in another one.
+        """
+        try:
+            yield from super().stream(run)
+        except torch.AcceleratorError as error:
+            log.critical("The GPU reports: %s; this process ends.", str(error).partition("\n")[0])
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _sampler(self, request: Request, choice: Choice) -> AbstractContextManager[HfSampler]:
         grammars = self._grammars
