@@ -355,3 +355,6 @@ def test_an_adapter_that_cannot_be_used_is_refused(
         assert f"The adapter {other.name} is not for this model" in said
     said = refusal(model, InvalidSetting, capfd, adapters=["./nowhere"])
     assert "There is no folder ./nowhere" in said
+    (deep / "adapter_config.json").rename(model / "adapter_config.json")
+    said = refusal(model, InvalidSetting, capfd)
+    assert "tiny has a LoRA adapter in it: name its base model" in said

@@ -24,6 +24,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """``org/tiny`` on the hub, with files that nobody should fetch, and an empty local cache."""
     folder = tiny_mlx.write(tmp_path / "online")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "adapter_model.safetensors").write_bytes(b"an adapter may lie there, too")
     (folder / "modeling_own.py").write_text("raise SystemExit")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     with FakeHub("org/tiny", folder) as hub:
@@ -49,6 +50,7 @@ def test_a_folder_is_downloaded_once_and_without_code_or_pickle(
     folder = hf_source.fetch("org/tiny", said.append)
 
     wanted = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}
+    wanted |= {"adapter_model.safetensors"}
     assert names_in(folder) == wanted
     assert hf_source.config_of(folder)["model_type"] == "llama"
     assert said[0] == "downloading org/tiny"

@@ -94,7 +94,9 @@ class HfEngine(Vocabulary):
             raise  # see HfModel.stream
         except (RuntimeError, MemoryError) as error:
             self.clear()
-            raise failed(f"The model could not read its context: {_why(error)}.") from None
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()  # for the other instances on this GPU
+            raise failed(f"The model could not read its context: {why(error)}.") from None
         self.tokens += tokens
         self.read_tokens += len(tokens)
 
@@ -187,7 +189,9 @@ def _tensors(cache: DynamicCache) -> Iterator[torch.Tensor]:
             yield from (part for part in parts if isinstance(part, torch.Tensor))
 
 
-def _why(error: Exception) -> str:
-    """The first sentence of the library's message."""
-    said = str(error).strip().partition("\n")[0].partition(". ")[0]
-    return said[:200].rstrip(".") or type(error).__name__
+def why(error: Exception) -> str:
+    """The first line of a library's message, without its full stop."""
+    said = str(error).strip().partition("\n")[0]
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in said:
+        return "out of memory"
+    return said[:300].rstrip(".") or type(error).__name__

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAn
 
 from ledger.errors import ApexError, BackendMissing, InvalidSetting
 from workers.backends.base import Say
-from workers.backends.hf_engine import failed
+from workers.backends.hf_engine import failed, why
 from workers.backends.hf_options import Quantization
 
 SAFE = {"trust_remote_code": False, "local_files_only": True}
@@ -115,6 +115,10 @@ def add_adapters(model: Any, folders: Sequence[Path]) -> None:
 
 
 def _require_known(folder: Path, config: dict[str, Any]) -> None:
+    if (folder / "adapter_config.json").is_file():  # the library would load another base model
+        raise InvalidSetting(
+            f"{folder.name} has a LoRA adapter in it: name its base model, and it under adapters."
+        )
     kind = config.get("model_type")
     if kind in transformers.CONFIG_MAPPING:
         return
@@ -153,11 +157,5 @@ def _told(what: str) -> Iterator[None]:
         yield
     except ApexError:
         raise
-    except (torch.OutOfMemoryError, MemoryError):
-        raise failed(
-            f"{what} could not be loaded: out of memory; "
-            'take a smaller model or quantization = "nf4", or start fewer instances.'
-        ) from None
     except Exception as error:  # noqa: BLE001  whatever the libraries raise
-        why = str(error).strip().partition("\n")[0][:300].rstrip(".") or type(error).__name__
-        raise failed(f"{what} could not be loaded: {why}.") from None
+        raise failed(f"{what} could not be loaded: {why(error)}.") from None

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from workers.backends.choice import Choice, seed_of
+from workers.backends.hf_engine import failed
 
 if TYPE_CHECKING:
     from workers.backends.grammar import Grammar  # whose library may be missing
@@ -88,6 +89,8 @@ class HfSampler:
         allowed = torch.zeros(len(scores), dtype=torch.bool)
         found = torch.tensor(grammar.allowed()[: len(scores)])
         allowed[: len(found)] = found
+        if not found.any():
+            raise failed("The grammar allows none of the model's tokens here; change it.")
         return scores.masked_fill(~allowed.to(self._device), -torch.inf)
 
 

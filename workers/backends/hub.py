@@ -15,7 +15,15 @@ SAY_EVERY_S = 1.0
 GB = 1e9
 
 # What a model's folder needs; no code, and no weights that may hold some.
-OF_A_MODEL = ("*.json", "model*.safetensors", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja")
+OF_A_MODEL = (
+    "*.json",
+    "model*.safetensors",
+    "adapter_model.safetensors",
+    "tokenizer.model",
+    "*.tiktoken",
+    "*.txt",
+    "*.jinja",
+)
 
 
 def download(repo: str, name: str, say: Say) -> Path:
