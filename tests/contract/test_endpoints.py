@@ -39,6 +39,12 @@ Serve = Callable[..., FakeOpenAI]
 Make = Callable[..., Backend]
 
 
+@pytest.fixture(autouse=True)
+def _own_berths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of these tests stays in the temporary folder."""
+    monkeypatch.setattr("workers.backends.endpoints_berths._own_folder", lambda: tmp_path)
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Servers with these answers."""

@@ -30,7 +30,7 @@ def servers(tmp_path: Path) -> Iterator[list[LlamaServer]]:
         yield servers
 
 
-def table(servers: list[LlamaServer], **more: object) -> dict[str, str]:
+def table(folder: Path, servers: list[LlamaServer], **more: object) -> dict[str, str]:
     spec = {
         "name": "inst0",
         "backend": "vllm",
@@ -39,7 +39,7 @@ def table(servers: list[LlamaServer], **more: object) -> dict[str, str]:
         "extra_body": {"repeat_penalty": 1.0},
         **more,
     }
-    return {"APEX_LLM_INSTANCES": json.dumps([spec])}
+    return {"APEX_LLM_INSTANCES": json.dumps([spec]), "TMPDIR": str(folder)}
 
 
 def test_ten_running_jobs_end_well_when_their_model_server_is_killed(
@@ -47,9 +47,10 @@ def test_ten_running_jobs_end_well_when_their_model_server_is_killed(
     ledger: Ledger,
     start_workers: StartWorkers,
     servers: list[LlamaServer],
+    tmp_path: Path,
 ) -> None:
     # Given ten jobs that run at once, on both servers
-    start_workers("inst0", env=table(servers, slots=JOBS))
+    start_workers("inst0", env=table(tmp_path, servers, slots=JOBS))
     asked = [
         {
             "prompt": f"the story of {name}",

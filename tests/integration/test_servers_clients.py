@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_lm_studios_client_brings_its_own_worker(server: FakeOpenAI, redis_url: 
 
 
 def test_two_endpoints_of_the_settings_are_used_and_fail_over_unseen(
-    redis_url: str, start_workers: StartWorkers
+    redis_url: str, start_workers: StartWorkers, tmp_path: Path
 ) -> None:
     turns = InTurn(
         answers_with("warm"), breaks_off_after("Hello", " the"), answers_with("re,", " again")
@@ -63,7 +64,7 @@ def test_two_endpoints_of_the_settings_are_used_and_fail_over_unseen(
     ):
         urls = [first.url, second.url]
         settings, env = with_instance(redis_url, backend="vllm", endpoints=urls, slots=1)
-        start_workers("inst0", env=env)
+        start_workers("inst0", env={**env, "TMPDIR": str(tmp_path)})
 
         async def read() -> str:
             async with DualEndpointLLMClient(*urls, settings=settings) as client:
