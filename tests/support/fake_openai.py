@@ -142,10 +142,13 @@ def chunk(
     *,
     finish: str | None = None,
     logprobs: dict[str, Any] | None = None,
+    token_ids: list[int] | None = None,
     usage: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A ``chat.completion.chunk``; one without a delta has no choices, as the last with usage."""
     choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+    if token_ids is not None:  # vLLM's
+        choice["token_ids"] = token_ids
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",

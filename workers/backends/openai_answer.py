@@ -74,7 +74,9 @@ class Answers:
         """What one endpoint makes of the answer that is still to come."""
         left = run.max_tokens - made.tokens
         reader = Reader(left, logprobs=run.request.logprobs, whole=not made.begun)
-        stream = await self._open(endpoint, run, made.text, left)
+        ids = await self._ids_up_to(endpoint, run.request, made)
+        stream = await self._open(endpoint, run, made.text, left, ids)
+        made.follow(reader, ids)
         try:
             async with stream:
                 async for chunk in stream:
@@ -91,17 +93,28 @@ class Answers:
             raise self._errors.lost(endpoint.url, f"it ended the answer with {reader.finish!r}")
         yield reader.last()
 
-    async def _open(self, endpoint: Endpoint, run: Run, so_far: str, most: int) -> Any:
+    async def _ids_up_to(
+        self, endpoint: Endpoint, request: Request, made: _Made
+    ) -> list[int] | None:
+        """The tokens to go on from; None at the beginning, and where only the text is known.
+
+        With ``stop`` a server holds text back, so that less went out than its tokens say.
+        """
+        if not made.begun:
+            return None
+        if made.ids is not None and not (request.tools or request.images or request.stop):
+            return made.ids
+        return await self._tokenizer.up_to(endpoint, request, made.text)
+
+    async def _open(
+        self, endpoint: Endpoint, run: Run, so_far: str, most: int, ids: list[int] | None
+    ) -> Any:
         """The stream, of chunks as they come: the SDK's classes cost more than all the rest."""
-        api, tokens = self._api, None
-        if so_far:
-            tokens = await self._tokenizer.up_to(endpoint, run.request, so_far)
-        if tokens is not None:  # a template may strip what a message ends with
-            api = "completions"
+        api = self._api if ids is None else "completions"
         try:
             return await endpoint.client.post(
                 "/chat/completions" if api == "chat" else "/completions",
-                body=self._body.of(run, so_far, most, tokens),
+                body=self._body.of(run, so_far, most, ids),
                 cast_to=object,
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
@@ -121,6 +134,21 @@ class _Made:
         self.begun = bool(run.continue_from)
         self._continues = continues
         self._only_text = True
+        self._reader: Reader | None = None
+        self._before: list[int] | None = None
+
+    def follow(self, reader: Reader, before: list[int] | None) -> None:
+        """Begins a part of the answer, after the tokens ``before`` where these are known."""
+        self._reader, self._before = reader, before
+
+    @property
+    def ids(self) -> list[int] | None:
+        """All tokens up to here, the prompt's too; None where the server did not tell them."""
+        before = self._before
+        if before is None and self._reader is not None:
+            before = self._reader.prompt_ids
+        new = self._reader.ids if self._reader is not None else None
+        return None if before is None or new is None else [*before, *new]
 
     def add(self, piece: Piece) -> None:
         """Notes a piece that went out."""

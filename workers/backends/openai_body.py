@@ -86,6 +86,8 @@ class Body:
             "request_id": f"{run.job_id}-{run.attempt}-{secrets.token_hex(3)}",
             "cache_salt": hashlib.sha256(secret.encode()).hexdigest(),
         }
+        if len(self._options.endpoints) > 1:  # another one can go on from exactly these
+            body["return_token_ids"] = True
         if self._options.priority:
             body["priority"] = int(run.request.priority)
         return body

@@ -58,6 +58,9 @@ class Reader:
         self._usage: Json = {}
         self._waiting = Piece("", 0)  # tokens whose text has not come yet
         self._held: Piece | None = None
+        self._waiting_ids: list[int] = []
+        self.prompt_ids: list[int] | None = None  # where the server tells them
+        self.ids: list[int] | None = []  # of all that went out; None where it does not
         self.counted = 0
         self.finish: str | None = None
         self.refusal = ""
@@ -74,6 +77,9 @@ class Reader:
         if not choices:
             return
         delta = delta_of(choices[0], self._top)
+        told = chunk.get("prompt_token_ids") or choices[0].get("prompt_token_ids")
+        self.prompt_ids = told or self.prompt_ids
+        self._waiting_ids += choices[0].get("token_ids") or ()
         self.refusal += delta.refusal
         self.finish = delta.finish_reason or self.finish
         piece = self._piece(delta, self._tokens_of(chunk, delta))
@@ -81,6 +87,7 @@ class Reader:
         if self._held is not None or self.complete:
             self._held = joined(self._held, piece)
         elif delta.says_something:
+            self._note_ids()
             yield self._with_prompt(piece)
         else:
             self._waiting = piece
@@ -111,6 +118,13 @@ class Reader:
         new = max(0, min(new, self._most - self.counted))
         self.counted += new
         return new
+
+    def _note_ids(self) -> None:
+        if self.ids is not None and self._waiting_ids:
+            self.ids += self._waiting_ids
+        else:
+            self.ids = None
+        self._waiting_ids = []
 
     def _piece(self, delta: Delta, tokens: int) -> Piece:
         new = Piece(
