@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from ledger.messages import Result
 from ledger.settings import Settings
@@ -53,3 +53,9 @@ class LLMBatchManager:
     async def close(self) -> None:
         """Gives the connections back."""
         await self._client.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -122,11 +122,10 @@ def test_the_batch_manager_sends_at_once(
     start_workers("inst0", env=env)
 
     async def batch() -> list[str]:
-        manager = LLMBatchManager(batch_size=4, batch_timeout=60.0, settings=settings)
-        answers = await asyncio.gather(
-            *(manager.batch_request(HELLO, max_tokens=9, cache=False) for _ in range(3))
-        )
-        await manager.close()
+        async with LLMBatchManager(batch_timeout=60.0, settings=settings) as manager:
+            answers = await asyncio.gather(
+                *(manager.batch_request(HELLO, max_tokens=9, cache=False) for _ in range(3))
+            )
         return [answer.text for answer in answers]
 
     assert asyncio.run(batch()) == ["Hello there"] * 3
