@@ -70,6 +70,7 @@ test-gpu: $(MODELS)
 # A vLLM that is there is taken with VLLM=/path/to/bin/vllm, such as one for a GPU.
 test-vllm: $(MODELS) $(VLLM)
 	VLLM=$(VLLM) $(BIN)/python -m pytest tests/vllm
+	$(if $(filter .venv-vllm/%,$(VLLM)),.venv-vllm/bin/python -m pytest tests/vllm/test_engine.py)
 
 .venv-vllm/bin/vllm:
 	$(PYTHON) -m venv .venv-vllm

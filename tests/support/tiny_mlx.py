@@ -58,6 +58,7 @@ def write(
     chat_template: str | None = CHAT_TEMPLATE,
     seed: int = 7,
     ends: bool = False,
+    plain: bool = False,
     width: int = WIDTH,
     layers: int = LAYERS,
 ) -> Path:
@@ -68,6 +69,8 @@ def write(
         chat_template: in Jinja; None for a model without one.
         seed: of the weights.
         ends: some answers end by themselves: :data:`SHORT` soon, :data:`LONG` not so soon.
+        plain: it makes letters that are part of no longer token, so that each text it makes has one
+            tokenisation.
         width, layers: with more of them it is slower, and no longer tiny.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +109,7 @@ def write(
     random = np.random.default_rng(seed)
     weights = {
         name: values.astype(np.float32)
-        for name, values in _weights(n_vocab, random, ends, width, layers)
+        for name, values in _weights(n_vocab, random, ends, plain, width, layers)
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
@@ -141,7 +144,7 @@ def _tokenizer() -> Tokenizer:
 
 
 def _weights(
-    n_vocab: int, random: np.random.Generator, ends: bool, width: int, layers: int
+    n_vocab: int, random: np.random.Generator, ends: bool, plain: bool, width: int, layers: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     def matrix(rows: int, columns: int, scale: float = 1.5) -> np.ndarray:
         return random.normal(0, scale / np.sqrt(columns), (rows, columns))
@@ -165,4 +168,7 @@ def _weights(
     if ends:
         output[EOS] = 1.2 * end
     output[FIRST_BYTE : FIRST_BYTE + 256] *= 0.7  # bytes, many of them no UTF-8, are rarer
+    if plain:
+        kept = [token_of(letter) for letter in set(LETTERS) - set("".join(PIECES))]
+        output[np.setdiff1d(np.arange(EOS + 1, n_vocab), kept)] = 0
     yield "lm_head.weight", output

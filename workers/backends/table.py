@@ -21,6 +21,7 @@ BUILT_IN = {
     "openai": "workers.backends.openai:OpenAIBackend",
     "lmstudio": "workers.backends.lmstudio:LMStudioBackend",
     "vllm": "workers.backends.vllm:VllmBackend",
+    "vllm_engine": "workers.backends.vllm_engine:VllmEngineBackend",
     "remote": "workers.backends.remote:remote",
 }
 EXTRAS: dict[str, str] = {"llama_cpp": "llama"}  # backend -> the extra that brings its library

@@ -1,0 +1,56 @@
+"""vLLM's engine in the process: what the runner expects of every backend, and what is its own.
+
+It runs in the environment that vLLM is installed in: ``make test-vllm``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("vllm")
+
+from ledger.settings import load_settings
+from tests.contract.test_backends import *  # noqa: F403  the tests, on the candidate below
+from tests.contract.test_backends import Ask, Backend, Candidate, pieces_of, text_of
+from tests.support import tiny_mlx, vllm_server
+from workers.backends import Run
+
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.filterwarnings("ignore")]  # vLLM has some
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in vllm_server.for_this_machine().items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    model = tiny_mlx.write(tmp_path_factory.mktemp("vllm") / "tiny", ends=True, plain=True)
+    engine = {"enforce_eager": True, "dtype": "float32"}
+    table = {"name": "inst0", "backend": "vllm_engine", "model": str(model), "engine": engine}
+    settings = load_settings(env={}, instances=[table])
+    return Candidate(
+        spec=settings.instances[0],
+        settings=settings,
+        long=tiny_mlx.LONG,
+        short=tiny_mlx.SHORT,
+    )
+
+
+def test_a_prompt_that_was_read_comes_out_of_the_prefix_cache(backend: Backend, ask: Ask) -> None:
+    story = "a long story " * 60
+    first = pieces_of(backend, ask(story), 5)
+
+    again = pieces_of(backend, ask(story), 5)
+    other = list(backend.stream(Run(ask(story, tenant="acme"), 5)))
+    backend.forget("default")
+    forgotten = pieces_of(backend, ask(story), 5)
+
+    assert text_of(again) == text_of(first)
+    assert again[0].cached_tokens > 0
+    assert [one[0].cached_tokens for one in (first, other, forgotten)] == [0, 0, 0]
