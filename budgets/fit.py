@@ -13,6 +13,7 @@ from ledger.errors import DoesNotFit
 
 GB = 1e9
 PROCESS_BYTES = 100_000_000  # worker and child of one instance without a model: 72 MB, measured
+TORCH_PROCESS_BYTES = 430_000_000  # the same with torch, transformers and bitsandbytes, measured
 CUDA_CONTEXT_BYTES = 500_000_000  # what a process takes of a GPU before it loads anything
 BATCH = 512
 
@@ -60,13 +61,14 @@ def need_of(
     on_cuda: bool = False,
     flash_attention: bool = False,
     batch: int = BATCH,
+    process_bytes: int = PROCESS_BYTES,
 ) -> Need:
     """What one instance of a model takes with a context of this length."""
     return Need(
         weights=model.weight_bytes,
         kv_cache=model.kv_bytes_per_token * ctx_tokens,
         overhead=compute_bytes(model, ctx_tokens, flash_attention=flash_attention, batch=batch)
-        + (CUDA_CONTEXT_BYTES if on_cuda else PROCESS_BYTES),
+        + (CUDA_CONTEXT_BYTES if on_cuda else process_bytes),
         ctx_tokens=ctx_tokens,
     )
 

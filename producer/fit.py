@@ -8,7 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from budgets import gguf, gguf_files, hf_config, machine
-from budgets.fit import BATCH, Fit, Group, Model, Need, need_of
+from budgets.fit import (
+    BATCH,
+    PROCESS_BYTES,
+    TORCH_PROCESS_BYTES,
+    Fit,
+    Group,
+    Model,
+    Need,
+    need_of,
+)
 from ledger.settings import InstanceSpec, Settings
 
 IN_PROCESS = ("llama_cpp", "hf", "mlx")  # the others forward to a server, or have no model
@@ -77,7 +86,8 @@ def _need_of(spec: InstanceSpec, settings: Settings, *, on_gpu: bool) -> tuple[N
     model = hf_config.read(folder, quantization=_quantization_of(spec, on_gpu=on_gpu))
     if model is None:
         return None, "the model is no local folder with config.json and weights"
-    return _with_context(model, settings.ctx_tokens, on_gpu=on_gpu), ""
+    process = TORCH_PROCESS_BYTES if spec.backend == "hf" else PROCESS_BYTES
+    return _with_context(model, settings.ctx_tokens, on_gpu=on_gpu, process_bytes=process), ""
 
 
 def _quantization_of(spec: InstanceSpec, *, on_gpu: bool) -> str:
@@ -115,6 +125,7 @@ def _with_context(
     on_gpu: bool,
     flash_attention: bool = True,
     batch: int = BATCH,
+    process_bytes: int = PROCESS_BYTES,
 ) -> Need:
     return need_of(
         model,
@@ -122,6 +133,7 @@ def _with_context(
         on_cuda=on_gpu and sys.platform != "darwin",
         flash_attention=flash_attention,
         batch=batch,
+        process_bytes=process_bytes,
     )
 
 

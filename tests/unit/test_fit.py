@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from budgets import gguf, hf_config, machine
-from budgets.fit import CUDA_CONTEXT_BYTES, PROCESS_BYTES, Fit, Group, Model, compute_bytes, need_of
+from budgets.fit import (
+    CUDA_CONTEXT_BYTES,
+    PROCESS_BYTES,
+    TORCH_PROCESS_BYTES,
+    Fit,
+    Group,
+    Model,
+    compute_bytes,
+    need_of,
+)
 from budgets.hf_config import NF4_BITS, Config
 from ledger.errors import DoesNotFit, InvalidSetting
 from ledger.settings import Settings, load_settings
@@ -192,6 +201,12 @@ def test_weights_that_hf_quantises_count_as_what_they_will_be(
     assert weights("VRAM", quantization="int8") == pytest.approx(9.1, abs=0.05)
     assert weights("RAM", device="cpu") == pytest.approx(16.1, abs=0.05)
     assert weights("RAM", device="cpu", quantization="nf4") == pytest.approx(5.7, abs=0.05)
+
+
+def test_a_process_with_torch_takes_more_than_one_without() -> None:
+    more = need_of(LLAMA.model(1), 4096, process_bytes=TORCH_PROCESS_BYTES)
+
+    assert more.overhead - need_of(LLAMA.model(1), 4096).overhead == 330_000_000
 
 
 def test_a_backend_that_forwards_to_a_server_takes_no_memory_here() -> None:
