@@ -6,6 +6,7 @@ READY  := $(VENV)/.ready
 LLAMA  := $(VENV)/.llama
 MODELS := $(VENV)/.models
 VLLM   ?= .venv-vllm/bin/vllm
+OURS   := $(filter .venv-vllm/%,$(VLLM))
 PINS   := $(VENV)/pins.txt
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -68,13 +69,14 @@ test-gpu: $(MODELS)
 
 # On real vLLM servers, which are installed into an environment of their own: some GB, some minutes.
 # A vLLM that is there is taken with VLLM=/path/to/bin/vllm, such as one for a GPU.
-test-vllm: $(MODELS) $(VLLM)
+test-vllm: $(MODELS) $(if $(OURS),.venv-vllm/.ready)
 	VLLM=$(VLLM) $(BIN)/python -m pytest tests/vllm
-	$(if $(filter .venv-vllm/%,$(VLLM)),.venv-vllm/bin/python -m pytest tests/vllm/test_engine.py)
+	$(if $(OURS),.venv-vllm/bin/python -m pytest tests/vllm/test_engine.py)
 
-.venv-vllm/bin/vllm:
+.venv-vllm/.ready: tests/vllm/install.py
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python tests/vllm/install.py
+	@touch $@
 
 # Kills, stops and starves a whole stack under load and looks for what was lost or doubled, such as
 # make torture JOBS=20000 FAULTS=550 SECONDS=1500 LEASE=15 SEED=1; docs/reliability.md says more.
@@ -109,4 +111,4 @@ lock: $(READY)
 	grep -vE '^(torch|triton|cuda-|nvidia-)' $(VENV)/models.lock >requirements-models.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
