@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -17,7 +18,19 @@ from tests.support import servers
 from tests.support.missing_extras import missing_extras
 from tests.support.workers import Worker, working
 
+# A busy machine is slow, and that is no fault of the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
 StartWorkers = Callable[..., list[Worker]]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The tests on real vLLM servers run where they are named only: make test-vllm."""
+    named = any("vllm" in argument for argument in config.args)
+    return True if collection_path.name == "vllm" and not named else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
