@@ -11,12 +11,19 @@ import pytest
 from ledger.redis_client import Ledger
 from producer import LLMClient
 from tests.conftest import StartWorkers
-from tests.support import vllm_server
+from tests.support import servers, vllm_server
 from tests.support.vllm_server import VllmServer
 from tests.vllm.tables import table
 
 Serve = Callable[..., None]
 Tell = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server: what is tested here is the model's."""
+    with servers.server(servers.embedded(), tmp_path_factory.mktemp("valkey")) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="session")
