@@ -277,7 +277,7 @@ def test_no_other_session_finds_what_one_has_read(
 
 def test_interleaved_sessions_answer_as_if_each_were_alone(start: Start) -> None:
     requests = [
-        asked(f"question {n % 7}", session_id=f"s{n % 5}", max_tokens=15) for n in range(30)
+        asked(f"question {n % 7}", session_id=f"s{n % 5}", max_tokens=15) for n in range(14)
     ]
     shared = start()
 
@@ -386,6 +386,19 @@ def test_an_option_that_cannot_be_used_is_refused_in_a_sentence(
     with pytest.raises(InvalidSetting, match=said) as caught:
         prepared(model, **options)
     assert is_one_sentence(caught.value)
+
+
+def test_an_adapter_changes_what_is_said(tmp_path: Path, start: Start) -> None:
+    plain = text_of(answer(start(), asked()))
+    folder = tmp_path / "adapter"
+
+    adapted = start(adapter=str(tiny_mlx.write_adapter(folder)))
+
+    assert text_of(answer(adapted, asked())) != plain
+
+
+def test_an_adapter_that_is_not_there_is_refused(model: Path, tmp_path: Path) -> None:
+    assert "adapter" in refusal(model, BackendError, adapter=str(tmp_path / "nowhere"))
 
 
 def test_a_model_must_be_named_and_be_there(tmp_path: Path) -> None:

@@ -115,6 +115,26 @@ def write(
     return folder
 
 
+def write_adapter(folder: Path) -> Path:
+    """Writes a LoRA adapter in mlx-lm's form, for all layers' queries, and returns its folder."""
+    folder.mkdir()
+    rank, name = 4, "self_attn.q_proj"
+    _write(
+        folder / "adapter_config.json",
+        fine_tune_type="lora",
+        num_layers=LAYERS,
+        lora_parameters={"rank": rank, "scale": 8.0, "dropout": 0.0, "keys": [name]},
+    )
+    random = np.random.default_rng(1)
+    weights = {
+        f"model.layers.{layer}.{name}.lora_{side}": random.normal(0, 0.3, shape).astype(np.float32)
+        for layer in range(LAYERS)
+        for side, shape in (("a", (WIDTH, rank)), ("b", (rank, WIDTH)))
+    }
+    save_file(weights, folder / "adapters.safetensors")
+    return folder
+
+
 def tokens_of(text: str) -> list[int]:
     """The tokenizer's own tokens for a text."""
     return list(_tokenizer().encode(text).ids)

@@ -79,7 +79,7 @@ def _load(folder: Path, adapter: str | None) -> tuple[Any, Any]:
             str(folder), tokenizer_config={"trust_remote_code": False}, adapter_path=adapter
         )
     except Exception as error:
-        why = str(error).strip().partition("\n")[0][:300].rstrip(".") or type(error).__name__
+        why = str(error).strip().partition("\n")[0][:300].rstrip(".:") or type(error).__name__
         raise BackendError(
             f"{folder.name} could not be loaded: {why}.", backend="mlx", retriable=False
         ) from error

@@ -211,7 +211,7 @@ def _load(folder: Path, engine: dict[str, Any], window: int) -> tuple[Any, LLMEn
         )
         return tokenizer, LLMEngine.from_engine_args(arguments)
     except Exception as error:
-        why = str(error).strip().partition("\n")[0][:300].rstrip(".") or type(error).__name__
+        why = str(error).strip().partition("\n")[0][:300].rstrip(".:") or type(error).__name__
         raise BackendError(
             f"{folder.name} could not be loaded: {why}.", backend=NAME, retriable=False
         ) from error
