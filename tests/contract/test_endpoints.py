@@ -154,44 +154,47 @@ def test_an_answer_that_breaks_off_goes_on_at_another_endpoint(serve: Serve, mak
     assert not any(piece.prompt_tokens or piece.cached_tokens for piece in pieces)
 
 
-def tells_tokens(*words: str, done: bool) -> Answer:
-    """An answer of which vLLM tells the tokens, here 100 + the place of a word's first letter."""
-    events = [
-        chunk({"content": word}, token_ids=[ord(word.strip()[0]) - ord("a") + 100])
-        for word in words
-    ]
-    prompt = {**chunk({"role": "assistant", "content": ""}), "prompt_token_ids": [1, 2, 3]}
-    end = [chunk({}, finish="stop"), "[DONE]"] if done else []
-    return says(prompt, *events, *end, done=False)
+WORDS = {100: "a", 101: " b", 102: " c", 103: " d", 104: "\N{OCTOPUS}"}
+
+
+def tells(*tokens: int, text: str | None = None, done: bool = False) -> Answer:
+    """An answer of which vLLM tells the tokens; with ``text`` they come in one chunk."""
+    begin = {**chunk({"role": "assistant", "content": ""}), "prompt_token_ids": [1, 2, 3]}
+    parts = [([one], WORDS[one]) for one in tokens] if text is None else [(list(tokens), text)]
+    events = [chunk({"content": word}, token_ids=ids) for ids, word in parts]
+    return says(begin, *events, *([chunk({}, finish="stop")] if done else []), done=done)
 
 
 def test_it_goes_on_from_exactly_the_tokens_that_were_made(serve: Serve, make: Make) -> None:
-    # Given three servers of which two break off, and the second one before it has said anything
-    turns = InTurn(
-        tells_tokens("a", " b", done=False),
-        breaks_off_after(),
-        tells_tokens(" c", done=False),
-        tells_tokens(" d", done=True),
-    )
-    backend = make(*(serve(turns, owner="vllm").url for _ in range(3)))
+    # Given three servers of which one after another breaks off, one of them having said nothing
+    turns = InTurn(tells(100, 101), breaks_off_after(), tells(102), tells(103, done=True))
+    servers = [serve(turns, owner="vllm") for _ in range(3)]
+    for server in servers:
+        server.words = WORDS
+    backend = make(*(server.url for server in servers))
     # When
     pieces = answer_of(backend)
     # Then
     assert text_of(pieces) == "a b c d"
-    sent = [body for server in set(turns.servers) for body in server.bodies]
+    sent = [body for server in servers for body in server.bodies]
     prompts = sorted((body["prompt"] for body in sent if "prompt" in body), key=len)
     assert prompts == [[1, 2, 3, 100, 101], [1, 2, 3, 100, 101], [1, 2, 3, 100, 101, 102]]
     assert all(body["return_token_ids"] for body in sent)
 
 
-def test_with_stop_texts_it_goes_on_from_the_text_that_went_out(serve: Serve, make: Make) -> None:
-    turns = InTurn(tells_tokens("a", " b", done=False), answers_with(" c"))
-    backend = make(*(serve(turns, owner="vllm").url for _ in range(2)))
-
-    pieces = answer_of(backend, ask(stop=["END"]))
-
+def test_it_goes_on_from_the_text_where_that_is_less_than_its_tokens(
+    serve: Serve, make: Make
+) -> None:
+    # Given a server that has held back the text of its last token
+    turns = InTurn(tells(100, 101, 104, text="a b"), answers_with(" c"))
+    servers = [serve(turns, owner="vllm") for _ in range(2)]
+    for server in servers:
+        server.words = WORDS
+    # When
+    pieces = answer_of(make(*(server.url for server in servers)))
+    # Then
     assert text_of(pieces) == "a b c"
-    assert turns.servers[1].bodies[0]["prompt"] == [0, 1, 0, 1]  # as vLLM's tokenizer says
+    assert turns.servers[1].bodies[0]["prompt"] == [0, 1, 0, 1]  # as its tokenizer says
 
 
 def test_where_tools_may_be_called_an_answer_goes_on_as_a_message(serve: Serve, make: Make) -> None:

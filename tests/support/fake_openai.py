@@ -34,6 +34,7 @@ class FakeOpenAI(ThreadingHTTPServer):
         self.well = True  # whether it answers the question for its models
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.words: dict[int, str] = {}  # what tokens stand for
         self.tokenized = 0  # times that it was asked to count
         self.connections: list[socket.socket] = []
         self.asked, self.hung_up = threading.Event(), threading.Event()
@@ -73,6 +74,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/tokenize":
             self.server.tokenized += 1
             return self.json(200, tokenized(body))
+        if self.path == "/detokenize":
+            return self.json(
+                200, {"prompt": "".join(self.server.words[one] for one in body["tokens"])}
+            )
         self.server.bodies.append(body)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         answers = self.server.answers

@@ -98,12 +98,16 @@ class Answers:
     ) -> list[int] | None:
         """The tokens to go on from; None at the beginning, and where only the text is known.
 
-        With ``stop`` a server holds text back, so that less went out than its tokens say.
+        A server may hold text back, as of a character that is begun: then less went out than its
+        tokens say, and what would follow them is not what follows the text.
         """
         if not made.begun:
             return None
-        if made.ids is not None and not (request.tools or request.images or request.stop):
-            return made.ids
+        ids, latest = made.ids, made.latest_ids
+        if ids is not None and not request.tools and not request.images:
+            spelled = await self._tokenizer.text_of(endpoint, latest) if latest else ""
+            if spelled == made.latest_text:
+                return ids
         return await self._tokenizer.up_to(endpoint, request, made.text)
 
     async def _open(
@@ -132,6 +136,7 @@ class _Made:
     def __init__(self, run: Run, continues: bool) -> None:
         self.text, self.tokens = run.continue_from, 0
         self.begun = bool(run.continue_from)
+        self.latest_text = ""
         self._continues = continues
         self._only_text = True
         self._reader: Reader | None = None
@@ -139,20 +144,25 @@ class _Made:
 
     def follow(self, reader: Reader, before: list[int] | None) -> None:
         """Begins a part of the answer, after the tokens ``before`` where these are known."""
-        self._reader, self._before = reader, before
+        self._reader, self._before, self.latest_text = reader, before, ""
+
+    @property
+    def latest_ids(self) -> list[int] | None:
+        """The tokens of the latest part; None where the server did not tell them."""
+        return self._reader.ids if self._reader is not None else None
 
     @property
     def ids(self) -> list[int] | None:
-        """All tokens up to here, the prompt's too; None where the server did not tell them."""
-        before = self._before
+        """All tokens up to here, the prompt's too; None where one of them is not known."""
+        before, latest = self._before, self.latest_ids
         if before is None and self._reader is not None:
             before = self._reader.prompt_ids
-        new = self._reader.ids if self._reader is not None else None
-        return None if before is None or new is None else [*before, *new]
+        return None if before is None or latest is None else [*before, *latest]
 
     def add(self, piece: Piece) -> None:
         """Notes a piece that went out."""
         self.text += piece.text
+        self.latest_text += piece.text
         self.tokens += piece.tokens
         self.begun = True
         if piece.reasoning or piece.tool_calls:

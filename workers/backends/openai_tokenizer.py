@@ -40,7 +40,7 @@ class Tokenizer:
             answer = await self._ask(endpoint, "/extras/tokenize/count", body, COUNT_S)
         else:
             return None
-        return None if answer is None else int(answer["count"])
+        return int(answer["count"]) if answer and "count" in answer else None
 
     async def up_to(self, endpoint: Endpoint, request: Request, so_far: str) -> list[int] | None:
         """All tokens up to the end of a partial answer; None where a server of this kind cannot
@@ -53,7 +53,14 @@ class Tokenizer:
         before = await self._ask(endpoint, "/tokenize", self._prompt(request), TOKENS_S)
         body = {"prompt": so_far, "add_special_tokens": False}
         made = await self._ask(endpoint, "/tokenize", body, TOKENS_S)
-        return None if before is None or made is None else [*before["tokens"], *made["tokens"]]
+        if not before or not made or "tokens" not in before or "tokens" not in made:
+            return None
+        return [*before["tokens"], *made["tokens"]]
+
+    async def text_of(self, endpoint: Endpoint, tokens: list[int]) -> str | None:
+        """The text that tokens are of; None where the server does not say."""
+        answer = await self._ask(endpoint, "/detokenize", {"tokens": tokens}, TOKENS_S)
+        return str(answer.get("prompt")) if answer else None
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         if self._options.api == "completions":
@@ -66,7 +73,7 @@ class Tokenizer:
 
     async def _ask(
         self, endpoint: Endpoint, path: str, body: dict[str, Any], most_s: float
-    ) -> Any | None:
+    ) -> dict[str, Any] | None:
         url = endpoint.url.removesuffix("/v1") + path
         try:
             answer = await endpoint.client.post(
@@ -78,4 +85,4 @@ class Tokenizer:
         except (openai.OpenAIError, ValueError) as error:
             log.info("%s does not count tokens: %s", endpoint.url, type(error).__name__)
             return None
-        return answer if isinstance(answer, dict) and "count" in answer else None
+        return answer if isinstance(answer, dict) else None
