@@ -37,7 +37,7 @@ llama: $(LLAMA)
 
 $(LLAMA): $(READY) requirements-models.lock
 	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || echo "Installing llama.cpp; compiling it takes some minutes, unless pip has it in its cache."
-	CMAKE_ARGS="$(CMAKE_ARGS)" $(PIP) --constraint requirements-models.lock --editable '.[llama]' \
+	CMAKE_ARGS="$(CMAKE_ARGS)" $(PIP) --constraint requirements-models.lock llama-cpp-python jinja2 huggingface-hub \
 		|| { echo "llama.cpp could not be installed; compiling it takes a C++ compiler, such as g++."; exit 1; }
 	@touch $@
 
