@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -472,6 +473,34 @@ def test_a_long_prompt_is_given_up_between_two_batches(start: Start) -> None:
 
     assert list(backend.stream(run)) == []
     assert backend.counters.read == 0
+
+
+class Countdown(threading.Event):
+    """Is set once it has been looked at so often."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+
+@pytest.mark.parametrize("looks", range(tiny_mlx.LAYERS + 1))
+def test_a_prompt_is_given_up_between_two_layers(start: Start, looks: int) -> None:
+    # Given a session with a first turn
+    backend = start()
+    turns = [asked("a story " * n, session_id="s1", max_tokens=20) for n in (10, 40)]
+    expected = [text_of(answer(backend, one)) for one in turns]
+    backend.forget("default")
+    answer(backend, turns[0])
+    # When the next one is stopped while a layer reads it
+    assert list(backend.stream(Run(turns[1], 20, stop=Countdown(looks)))) == []
+    # Then what was read before is still there, and nothing of what was not read
+    assert text_of(answer(backend, turns[1])) == expected[1]
+    assert backend.counters.reused > 10
+    assert text_of(answer(backend, turns[0])) == expected[0]
 
 
 # ---- Grammars

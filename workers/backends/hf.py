@@ -95,7 +95,7 @@ class HfBackend:
 
     def stream(self, run: Run) -> Iterator[Piece]:
         """Yields whole characters, at the ends of tokens; looks at ``run.stop`` between tokens, and
-        between the batches of a prompt.
+        between the layers while it reads a prompt.
 
         Raises:
             InvalidRequest: ``logit_bias`` cannot be used.

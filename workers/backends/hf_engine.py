@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import DynamicCache
 
 from ledger.errors import BackendError
 from workers.backends.engine import Chosen, Sampler, one_by_one
+from workers.backends.hf_cache import HfCache, Stopped
 from workers.backends.vocabulary import Vocabulary
 
 
@@ -101,11 +101,17 @@ class HfEngine(Vocabulary):
         self.read_tokens += len(tokens)
 
     def extend(self, tokens: Sequence[int], stop: threading.Event) -> bool:
-        """Evaluates any number of tokens, batch by batch; False if it was told to stop."""
+        """Evaluates any number of tokens, batch by batch; False if it was told to stop, which it
+        hears between two layers.
+        """
         for start in range(0, len(tokens), self._n_batch):
-            if stop.is_set():
+            try:
+                with self._cache.heeding(stop):
+                    self.read(tokens[start : start + self._n_batch])
+            except Stopped:
+                if not self._cache.cut(len(self.tokens)):
+                    self.clear()
                 return False
-            self.read(tokens[start : start + self._n_batch])
         return True
 
     def logits(self, index: int = -1) -> torch.Tensor:
@@ -122,49 +128,35 @@ class HfEngine(Vocabulary):
         return one_by_one(self, sampler, place)
 
     def truncate(self, length: int) -> None:
-        """Forgets all tokens but the first ``length``. Where a layer cannot do that, as a recurrent
-        one or a window of attention that has moved on, everything is forgotten and these are read
-        again.
+        """Forgets all tokens but the first ``length``. Where a layer cannot do that, everything is
+        forgotten and these are read again.
         """
         if length >= len(self.tokens):
             return
         kept = self.tokens[:length]
-        if length and self._cropped(len(self.tokens) - length):
+        if length and self._cache.cut(length):
             self.tokens = kept
         else:
             self.clear()
             self.extend(kept, threading.Event())
 
-    def _cropped(self, count: int) -> bool:
-        """Takes the last ``count`` tokens out of the cache; if it cannot, that is broken now."""
-        if not self._cache.is_croppable:
-            return False
-        try:
-            self._cache.crop(-count)
-        except RuntimeError:
-            return False
-        return True
-
     def clear(self) -> None:
         """Forgets everything; nothing has a way to the old cache from then on."""
-        self._cache = DynamicCache(config=self._model.config.get_text_config(decoder=True))
+        self._cache = HfCache(config=self._model.config.get_text_config(decoder=True))
         self.tokens = []
 
     def state_bytes(self) -> int:
         """Size of what :meth:`save` returns."""
-        storages = (one.untyped_storage() for one in _tensors(self._cache))
-        return sum({one.data_ptr(): one.nbytes() for one in storages}.values())
+        return self._cache.size
 
-    def save(self) -> DynamicCache:
+    def save(self) -> HfCache:
         """The KV cache itself, in the machine's memory; to be followed by :meth:`clear`."""
-        for layer in self._cache.layers:
-            layer.offload()
+        self._cache.to_memory()
         return self._cache
 
-    def restore(self, tokens: Sequence[int], data: DynamicCache) -> None:
+    def restore(self, tokens: Sequence[int], data: HfCache) -> None:
         """Puts back what :meth:`save` returned when the cache held ``tokens``."""
-        for layer in data.layers:
-            layer.prefetch()
+        data.to_device()
         self._cache, self.tokens = data, list(tokens)
 
     def close(self) -> None:
@@ -180,13 +172,6 @@ def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
     named = model.generation_config.eos_token_id
     listed = named if isinstance(named, list | tuple) else [named]
     return frozenset(one for one in (*listed, tokenizer.eos_token_id) if one is not None)
-
-
-def _tensors(cache: DynamicCache) -> Iterator[torch.Tensor]:
-    for layer in cache.layers:
-        for value in vars(layer).values():
-            parts = value.values() if isinstance(value, dict) else (value,)
-            yield from (part for part in parts if isinstance(part, torch.Tensor))
 
 
 def why(error: Exception) -> str:

@@ -20,9 +20,9 @@ class HfOptions(BackendOptions):
     computed in; ``auto`` is the model's own, but never 32 bits on CUDA. ``adapters``: LoRA
     adapters, all of them at work at once; folders or names on the hub. ``n_threads``: of the CPU;
     None shares the cores among the instances. ``n_batch``: prompt tokens read in one step; a
-    preemption waits for one step. ``resume_batch``: the same for a partial answer that is taken up
-    from its text; with 1 it goes on exactly as an uninterrupted one. ``chat_format``: None for the
-    model's own template, ``raw`` for none. ``kept_mib``, ``kept_states``: how much of other
+    preemption waits for one layer of it. ``resume_batch``: the same for a partial answer that is
+    taken up from its text; with 1 it goes on exactly as an uninterrupted one. ``chat_format``: None
+    for the model's own template, ``raw`` for none. ``kept_mib``, ``kept_states``: how much of other
     sessions' contexts is kept, in the machine's memory, so that they are not read again.
     """
 
