@@ -33,6 +33,7 @@ BACKENDS = (
     "openai",
     "remote",
     "vllm",
+    "vllm_engine",
 )
 BACKEND_ALIASES = {"llama_cpp_metal": "llama_cpp", "hf_cuda": "hf"}
 
