@@ -16,7 +16,7 @@ from pathlib import Path
 
 VERSION = "0.32.0"
 TORCH = "2.13.0"
-TESTS = (".[local]", "gguf", "psutil", "pytest", "pytest-timeout")
+TESTS = (".[local]", "gguf", "hypothesis", "psutil", "pytest", "pytest-timeout")
 LEFT_OUT = {"torch", "torchaudio", "torchvision", "torchcodec"}
 
 
