@@ -29,7 +29,7 @@ from tests.torture.server import Server
 from tests.torture.tormentor import Tormentor
 
 TOKENS_A_JOB = 12  # of the scarce tenant's budget: less than its jobs cost
-STUCK_S = 60.0  # without any job's end, and a lease more: what has not ended by then is lost
+STUCK_S = 60.0  # without any change, and a lease more: what has not ended by then is lost
 LOOK_S = 0.5
 REST_S = 10.0  # until duplicates and wake-ups of ended jobs are consumed
 
@@ -110,16 +110,19 @@ def _scarce(plan: Plan) -> None:
 
 
 def _await_ends(plan: Plan, client: Any, producers: Producers) -> None:
-    """Returns when all is read to its end, or nothing has ended for too long."""
+    """Returns when all is read to its end, or nothing has changed for too long."""
     pause = threading.Event()
-    ended, since = -1, time.monotonic()
+    seen: object = None
+    since = time.monotonic()
     while not producers.done and time.monotonic() - since < STUCK_S + plan.lease_s:
         pause.wait(LOOK_S)
-        now = sum(
+        read = sum(
             entry.read is not None for own in producers.entries().values() for entry in own.values()
         )
-        if now != ended:
-            ended, since = now, time.monotonic()
+        # Who reads may be at jobs that wait behind better ones, which end unread meanwhile.
+        now = read, [client.zcard(keys.waiting(name)) for name in plan.names]
+        if now != seen:
+            seen, since = now, time.monotonic()
 
 
 def _at_rest(client: Any, scene: Scene) -> list[str]:
