@@ -294,6 +294,18 @@ class RateLimited(BackendError):
     default = "The provider takes no more requests for {retry_after_s} s ({said})."
 
 
+class ServerAway(BackendError):
+    """Nobody listens where the model's server should be; ``backend``, ``said``.
+
+    Where the model has none to fall back on, it spends no attempt: the instance starts no job for
+    some seconds.
+    """
+
+    passes = True
+    code = "server_away"
+    default = "The model's server is not there ({said}); start it."
+
+
 class UnknownBackend(ApexError):
     """There is no backend of this name; ``backend``, ``known``."""
 

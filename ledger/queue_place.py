@@ -78,7 +78,8 @@ class Queue:
     def _rests(self) -> str:
         if not self.rest_ms:
             return ""
-        return f"its instance rests for {math.ceil(self.rest_ms / 1000)} s: the provider's limit"
+        rest_s = math.ceil(self.rest_ms / 1000)
+        return f"its instance rests for {rest_s} s: its provider takes no requests"
 
     def _behind(self) -> str:
         bands = zip(self.ahead, sorted(Priority), strict=True)

@@ -15,6 +15,7 @@ from ledger.errors import (
     JobExpired,
     ModelNotFound,
     RateLimited,
+    ServerAway,
 )
 from ledger.jobs import Claim, Rest
 from ledger.messages import Request, State
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_REASON = 300
 PAUSE_S = 1.0  # before the next attempt, where a retriable error says nothing else
-REST_S = 5.0  # of an instance, where its provider only says that it takes no more requests
+REST_S = 5.0  # of an instance, where nobody says for how long its provider takes no requests
 LONGEST_PAUSE_S = 3600.0
 
 ENDS: dict[type[ApexError], State] = {
@@ -67,6 +68,8 @@ class Ending:
         match error:
             case RateLimited():
                 return self._rest(error)
+            case ServerAway():
+                return self._with_another_model(_reason(error)) or self._rest(error)
             case BackendError() if error.facts.get("retriable"):
                 return self._try_again(error)
             case ModelNotFound() | BackendAuth():
@@ -112,7 +115,7 @@ class Ending:
                 return FENCED
         return None
 
-    def _rest(self, error: RateLimited) -> Ended:
+    def _rest(self, error: BackendError) -> Ended:
         """Leaves the job first of its band, and has its instance start none for a while."""
         place, reason = self._place, _reason(error)
         said_s = error.facts.get("retry_after_s") or 0

@@ -56,7 +56,7 @@ class Instance:
         if self.silent:
             return f"was {self.facts.state}, and its worker gives no sign of life"
         if self._rests:
-            return f"rests for {math.ceil(self.facts.rest_s)} s: the provider's limit"
+            return f"rests for {math.ceil(self.facts.rest_s)} s: its provider takes no requests"
         return self.facts.why
 
     def to_dict(self) -> dict[str, Any]:

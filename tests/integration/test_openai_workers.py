@@ -13,6 +13,7 @@ from producer import LLMClient
 from tests.conftest import StartWorkers
 from tests.support import fake_openai
 from tests.support.fake_openai import FakeOpenAI, InTurn, answers_with, chunk, refuses, says, usage
+from tests.support.waiting import eventually
 
 WARM_UP = answers_with("warm")
 
@@ -75,3 +76,18 @@ def test_a_key_that_is_refused_ends_the_job_with_the_providers_words(
 
     assert raised.value.said == "Your account is not active"
     assert "sk-test" not in worker.log
+
+
+def test_while_its_server_is_away_a_job_waits_and_spends_no_attempt(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    # Given a server that ends once its worker is ready
+    with fake_openai.serving(InTurn(WARM_UP)) as server:
+        start_workers("inst0", env=table(server))
+    job = client.submit("hi", agent_id="a", max_tokens=9)
+    eventually(lambda: "its instance rests" in job.status().why)
+    # When it is started again
+    with fake_openai.serving(InTurn(answers_with("Hi")), port=server.server_port):
+        result = job.result(timeout=30)
+    # Then
+    assert (result.text, result.attempt) == ("Hi", 1)

@@ -24,8 +24,10 @@ class FakeOpenAI(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, *answers: Answer, owner: str = "system", window: int | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(
+        self, *answers: Answer, owner: str = "system", window: int | None = None, port: int = 0
+    ) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
         self.answers = list(answers)
         self.model = {"id": MODEL, "object": "model", "created": 1, "owned_by": owner}

@@ -27,7 +27,7 @@ CODES = {
     Exit.REFUSED: "InvalidRequest BudgetExceeded EpisodeOver QueueFull NoInstance UnknownModel "
     "IdempotencyConflict Rerouted",
     Exit.JOB_FAILED: "JobFailed JobCancelled JobDead BackendError ContextTooLong "
-    "ContentRefused BackendAuth ModelNotFound RateLimited",
+    "ContentRefused BackendAuth ModelNotFound RateLimited ServerAway",
     Exit.NOT_FOUND: "JobNotFound",
     Exit.NO_MEMORY: "DoesNotFit",
     Exit.TIMED_OUT: "ResultTimeout DeadlineExceeded JobExpired",

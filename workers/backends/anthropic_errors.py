@@ -18,9 +18,11 @@ from ledger.errors import (
     ContextTooLong,
     ModelNotFound,
     RateLimited,
+    ServerAway,
 )
 from workers.backends.retry_after import retry_after_s
 from workers.backends.said import in_short
+from workers.backends.unreached import unreached
 
 BACKEND = "anthropic"
 BUSY_S = 5.0  # until the API is asked again where it says nothing else
@@ -58,12 +60,15 @@ def error_of(error: Exception, *, where: str, model: str) -> BackendError:
     if isinstance(error, anthropic.CredentialsError):
         return no_key(str(error))
     reason = str(error.__cause__ or error) or type(error).__name__
-    return unreachable(where, reason)
+    return unreachable(where, reason, error)
 
 
-def unreachable(where: str, reason: str) -> BackendError:
-    """The error of a server that does not answer, or stops in the midst of it."""
-    return BackendError(
+def unreachable(where: str, reason: str, cause: Exception | None = None) -> BackendError:
+    """The error of a server that does not answer, or stops in the midst of it; ``cause``: what the
+    SDK said.
+    """
+    kind = ServerAway if unreached(cause) else BackendError
+    return kind(
         f"The connection to {where} was lost ({in_short(reason)}).",
         backend=BACKEND,
         retriable=True,

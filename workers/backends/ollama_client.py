@@ -67,7 +67,7 @@ class OllamaClient(ollama.AsyncClient):
                     yield part
         except httpx.RequestError as error:
             raise ollama_errors.unreachable(
-                self.where, str(error) or type(error).__name__
+                self.where, str(error) or type(error).__name__, error
             ) from error
         except (ValueError, AttributeError) as error:
             raise ollama_errors.unreachable(self.where, "it sent what is not JSON") from error

@@ -16,9 +16,11 @@ from ledger.errors import (
     ContextTooLong,
     ModelNotFound,
     RateLimited,
+    ServerAway,
 )
 from workers.backends.retry_after import retry_after_s
 from workers.backends.said import in_short
+from workers.backends.unreached import unreached
 
 BACKEND = "ollama"
 BUSY_S = 5.0  # until a server is asked again that says nothing else
@@ -65,9 +67,12 @@ def refusal(
     return BackendError(f"Ollama at {where} failed ({said}).", retriable=not final, **facts)
 
 
-def unreachable(where: str, reason: str) -> BackendError:
-    """The error of a server that does not answer, or stops in the midst of it."""
-    return BackendError(
+def unreachable(where: str, reason: str, cause: Exception | None = None) -> BackendError:
+    """The error of a server that does not answer, or stops in the midst of it; ``cause``: what the
+    HTTP client said.
+    """
+    kind = ServerAway if unreached(cause) else BackendError
+    return kind(
         f"Ollama at {where} does not answer ({in_short(reason)}); "
         "start it with `ollama serve`, or check base_url.",
         backend=BACKEND,

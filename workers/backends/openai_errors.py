@@ -13,8 +13,10 @@ from ledger.errors import (
     ContextTooLong,
     ModelNotFound,
     RateLimited,
+    ServerAway,
 )
 from workers.backends.retry_after import LONGEST_S, retry_after_s
+from workers.backends.unreached import unreached
 
 LONGEST = 300
 DEFAULT_RETRY_S = 5.0
@@ -62,7 +64,8 @@ class Errors:
     def lost(self, where: str, why: str, cause: BaseException | None = None) -> BackendError:
         """The connection to ``where`` was lost, or could not be made."""
         said = self._clean(str(cause or "") or why)
-        return BackendError(
+        kind = ServerAway if unreached(cause) else BackendError
+        return kind(
             f"The connection to {where} was lost ({said}).",
             retriable=True,
             lost=True,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ledger import instances, jobs, keys
-from ledger.errors import JobExpired, RateLimited
+from ledger.errors import JobExpired, RateLimited, ServerAway
 from ledger.jobs import Noop
 from ledger.messages import State
 from ledger.overview import read_entries
@@ -102,6 +102,24 @@ def test_it_goes_on_from_its_text(scene: Scene) -> None:
 
     assert backend.runs[0].continue_from == "ab"
     assert scene.record(job).text == "abcd"
+
+
+def test_a_job_whose_models_server_is_away_waits_for_it_and_spends_no_attempt(
+    scene: Scene,
+) -> None:
+    # Given
+    job = scene.submit()
+    away = ServerAway(backend="mock", said="connection refused")
+    for _ in range(scene.settings.max_attempts + 1):
+        # When
+        outcome, why = scene.run(job, Script([away]))
+        # Then
+        assert outcome is Outcome.REQUEUED
+        assert "connection refused" in why
+        assert scene.facts(job).failures == 0
+        pass_the_rest(scene)
+    assert scene.run(job, Letters("abc"))[0] is Outcome.SUCCEEDED
+    assert (scene.record(job).text, scene.record(job).attempt) == ("abc", 1)
 
 
 def test_its_time_in_the_queue_goes_on(scene: Scene) -> None:
@@ -304,7 +322,7 @@ def test_who_waits_is_told_why(scene: Scene) -> None:
     refuse(scene, job)
 
     for one in (job, other):
-        assert one.status().why == "its instance rests for 12 s: the provider's limit"
+        assert one.status().why == "its instance rests for 12 s: its provider takes no requests"
 
 
 def test_people_see_that_it_rests_and_for_how_long(scene: Scene) -> None:
@@ -313,7 +331,7 @@ def test_people_see_that_it_rests_and_for_how_long(scene: Scene) -> None:
 
     (shown,) = read_instances(scene.ledger)
 
-    assert (shown.state, shown.why) == ("resting", "rests for 12 s: the provider's limit")
+    assert (shown.state, shown.why) == ("resting", "rests for 12 s: its provider takes no requests")
     pass_the_rest(scene)
     (shown,) = read_instances(scene.ledger)
     assert (shown.state, shown.why) == ("ready", "")

@@ -1,0 +1,18 @@
+"""Whether a server was reached at all, before a connection failed."""
+
+from __future__ import annotations
+
+import socket
+
+# By name: each of the HTTP libraries has its own.
+_KINDS = ("ConnectError", "ConnectTimeout")
+
+
+def unreached(error: BaseException | None) -> bool:
+    """True if ``error``, or what caused it, says that no connection could be made."""
+    while error is not None:
+        refused = isinstance(error, ConnectionRefusedError | socket.gaierror)
+        if refused or type(error).__name__ in _KINDS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
