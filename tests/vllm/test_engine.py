@@ -11,10 +11,12 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from ledger.errors import InvalidRequest
 from ledger.settings import load_settings
 from tests.contract.test_backends import *  # noqa: F403  the tests, on the candidate below
 from tests.contract.test_backends import Ask, Backend, Candidate, pieces_of, text_of
 from tests.support import tiny_mlx, vllm_server
+from tests.support.sentences import is_one_sentence
 from workers.backends import Run
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.filterwarnings("ignore")]  # vLLM has some
@@ -52,5 +54,15 @@ def test_a_prompt_that_was_read_comes_out_of_the_prefix_cache(backend: Backend, 
     forgotten = pieces_of(backend, ask(story), 5)
 
     assert text_of(again) == text_of(first)
-    assert again[0].cached_tokens > 0
+    assert again[0].cached_tokens > 0 == sum(piece.cached_tokens for piece in again[1:])
     assert [one[0].cached_tokens for one in (first, other, forgotten)] == [0, 0, 0]
+
+
+def test_a_schema_that_cannot_be_used_is_refused_in_a_sentence(backend: Backend, ask: Ask) -> None:
+    schema = {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/nowhere"}}}
+
+    with pytest.raises(InvalidRequest) as caught:
+        pieces_of(backend, ask("hello", response_format=schema), 5)
+
+    assert is_one_sentence(caught.value)
+    assert pieces_of(backend, ask("hello"), 5)

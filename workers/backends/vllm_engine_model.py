@@ -17,6 +17,7 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 from transformers import AutoTokenizer
 from vllm import SamplingParams
 from vllm.engine.arg_utils import EngineArgs
+from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -108,26 +109,29 @@ class VllmModel:
     ) -> Iterator[Piece]:
         text = Text(run.request.stop, run.continue_from)
         logprobs: list[TokenLogprob] = []
+        cached: int | None = None  # until the first piece is out
         # Blocks of the cache are found by whoever has the same salt.
         prompt = {"prompt_token_ids": context, "cache_salt": run.request.tenant}
-        inner = self._engine.add_request(f"{run.job_id}-{run.attempt}", prompt, params)
-        over = False
+        try:
+            inner = self._engine.add_request(f"{run.job_id}-{run.attempt}", prompt, params)
+        except (ValueError, VLLMClientError) as error:
+            why = str(error).strip().partition("\n")[0][:300].rstrip(".:")
+            raise InvalidRequest(f"vLLM does not take the request: {why}.") from None
         try:
             for found in self._steps(run):
                 made = found.outputs[0]
                 logprobs += self._logprobs(made, run.request.logprobs)
+                if cached is None:
+                    cached = min(found.num_cached_tokens or 0, prompt_length)
                 ready, end = self._push(text, made)
-                over = end is not None
-                cached = min(found.num_cached_tokens or 0, prompt_length)
                 if ready.tokens or end:
                     these, logprobs = logprobs[: ready.tokens], logprobs[ready.tokens :]
                     yield Piece(ready.text, ready.tokens, end, tuple(these), cached)
-                if over:
+                    cached = 0
+                if end:
                     return
         finally:
             self._engine.abort_request([inner], internal=True)
-            while self._engine.has_unfinished_requests():
-                self._engine.step()
 
     def _steps(self, run: Run) -> Iterator[Any]:
         """What the engine makes, step by step; a long prompt takes several."""
