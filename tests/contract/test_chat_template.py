@@ -15,7 +15,7 @@ from ledger.settings import load_settings
 from tests.support import tiny_gguf
 from tests.support.sentences import is_one_sentence
 from workers.backends import create
-from workers.backends.template import ChatTemplate
+from workers.backends.local.template import ChatTemplate
 
 TURNS = [
     ChatMessage(role="system", content="Be brief."),

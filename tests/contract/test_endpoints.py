@@ -32,8 +32,8 @@ from tests.support.llama_server import free_port
 from tests.support.waiting import eventually
 from workers import backends
 from workers.backends import Backend, Piece, Run
-from workers.backends.endpoints_berths import Berths
-from workers.backends.endpoints_breaker import Breaker
+from workers.backends.openai.berths import Berths
+from workers.backends.openai.breaker import Breaker
 
 Serve = Callable[..., FakeOpenAI]
 Make = Callable[..., Backend]
@@ -42,7 +42,7 @@ Make = Callable[..., Backend]
 @pytest.fixture(autouse=True)
 def _own_berths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of these tests stays in the temporary folder."""
-    monkeypatch.setattr("workers.backends.endpoints_berths._own_folder", lambda: tmp_path)
+    monkeypatch.setattr("workers.backends.openai.berths._own_folder", lambda: tmp_path)
 
 
 @pytest.fixture
@@ -331,7 +331,7 @@ def test_an_endpoint_gets_no_more_than_its_most_at_once(serve: Serve, make: Make
 HOLDS_ONE = """
 import sys
 from pathlib import Path
-from workers.backends.endpoints_berths import Berths
+from workers.backends.openai.berths import Berths
 berths = Berths(sys.argv[1], None, Path(sys.argv[2]))
 print(berths.take(0), flush=True)
 sys.stdin.read()
@@ -394,7 +394,7 @@ def test_an_endpoint_that_was_lost_is_asked_again_once_a_probe_has_found_it(
     serve: Serve, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an endpoint that is left out
-    monkeypatch.setattr("workers.backends.endpoints_breaker.FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("workers.backends.openai.breaker.FIRST_PAUSE_S", 0.05)
     lost, other = serve(breaks_off_after(), answers_with("a")), serve(answers_with("a"))
     backend = make(lost.url, other.url)
     lost.well = False

@@ -30,9 +30,9 @@ from ledger.settings import load_settings
 from tests.support import tiny_mlx
 from tests.support.sentences import is_one_sentence
 from workers.backends import Piece, Run, create
-from workers.backends.hf import HfBackend
-from workers.backends.hf_device import device_of
-from workers.backends.hf_options import HfOptions
+from workers.backends.hf.backend import HfBackend
+from workers.backends.hf.device import device_of
+from workers.backends.hf.options import HfOptions
 
 Start = Callable[..., HfBackend]
 
@@ -615,7 +615,9 @@ def test_a_grammar_that_is_hard_to_follow_does_not_hang(backend: HfBackend) -> N
 def test_without_its_library_grammars_are_what_the_backend_lacks(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.backends.hf.find_spec", lambda name: name != "llguidance" or None)
+    monkeypatch.setattr(
+        "workers.backends.hf.backend.find_spec", lambda name: name != "llguidance" or None
+    )
 
     assert "response_format" not in prepared(model).abilities.options
 

@@ -23,8 +23,9 @@ from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSettin
 from ledger.settings import load_settings
 from tests.support import tiny_mlx
 from tests.support.sentences import is_one_sentence
-from workers.backends import create, hf_source
+from workers.backends import create
 from workers.backends.base import Say, unsaid
+from workers.backends.local import folder as hf_source
 
 
 @pytest.fixture
@@ -240,8 +241,8 @@ def test_a_missing_library_is_named(
     def find(name: str) -> object:
         return None if name == missing else name
 
-    monkeypatch.setattr("workers.backends.hf.find_spec", find)
-    monkeypatch.setattr("workers.backends.hf_load.find_spec", find)
+    monkeypatch.setattr("workers.backends.hf.backend.find_spec", find)
+    monkeypatch.setattr("workers.backends.hf.load.find_spec", find)
     if "adapters" in options:
         options = {"adapters": [str(model)]}
 

@@ -16,7 +16,7 @@ from ledger.errors import BackendError
 from tests.support import tiny_mlx
 from tests.support.fake_hub import FakeHub
 from tests.support.sentences import is_one_sentence
-from workers.backends import hf_source
+from workers.backends.local import folder as hf_source
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ from ledger.messages import ChatMessage, Request
 from ledger.settings import load_settings
 from tests.support import tiny_gguf
 from tests.support.sentences import is_one_sentence
-from workers.backends import Piece, Run, create, llama_options
-from workers.backends.llama_cpp import LlamaCppBackend
+from workers.backends import Piece, Run, create
+from workers.backends.llama import options as llama_options
+from workers.backends.llama.backend import LlamaCppBackend
 
 Start = Callable[..., LlamaCppBackend]
 

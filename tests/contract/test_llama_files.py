@@ -18,8 +18,10 @@ from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSettin
 from ledger.settings import load_settings
 from tests.support import tiny_gguf
 from tests.support.sentences import is_one_sentence
-from workers.backends import create, llama_source, memory
+from workers.backends import create
 from workers.backends.base import Say, unsaid
+from workers.backends.llama import source as llama_source
+from workers.backends.local import memory
 
 
 @pytest.fixture
@@ -164,7 +166,7 @@ def test_a_model_in_parts_needs_all_of_them(model: Path, capfd: pytest.CaptureFi
 
 
 def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
-    monkeypatch.setattr("workers.backends.llama_cpp.find_spec", lambda name: None)
+    monkeypatch.setattr("workers.backends.llama.backend.find_spec", lambda name: None)
 
     with pytest.raises(BackendMissing, match=r"pip install 'apexq\[llama\]'"):
         load(model)

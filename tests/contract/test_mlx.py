@@ -21,7 +21,7 @@ from ledger.settings import load_settings
 from tests.support import tiny_mlx
 from tests.support.sentences import is_one_sentence
 from workers.backends import Piece, Run, create
-from workers.backends.mlx import MlxBackend
+from workers.backends.mlx.backend import MlxBackend
 
 Start = Callable[..., MlxBackend]
 
@@ -407,7 +407,7 @@ def test_a_model_must_be_named_and_be_there(tmp_path: Path) -> None:
 
 
 def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
-    monkeypatch.setattr("workers.backends.mlx.find_spec", lambda name: None)
+    monkeypatch.setattr("workers.backends.mlx.backend.find_spec", lambda name: None)
 
     with pytest.raises(BackendMissing, match=r"pip install 'apexq\[mlx\]'"):
         prepared(model)

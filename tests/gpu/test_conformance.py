@@ -20,7 +20,7 @@ def hf_nf4(folder: Path) -> Candidate:
 
 
 def llama_cpp(folder: Path) -> Candidate:
-    engine = pytest.importorskip("workers.backends.llama_engine")
+    engine = pytest.importorskip("workers.backends.llama.engine")
     if not engine.offloads(-1):
         pytest.skip("llama.cpp was built without CUDA")
     from tests.support import tiny_gguf

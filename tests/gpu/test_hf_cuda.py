@@ -21,7 +21,7 @@ from tests.conftest import StartWorkers
 from tests.contract.test_hf import answer, asked, cuts, prepared, text_of
 from tests.support import servers, tiny_mlx
 from workers.backends import Run
-from workers.backends.hf import HfBackend
+from workers.backends.hf.backend import HfBackend
 
 
 @pytest.fixture(scope="module")

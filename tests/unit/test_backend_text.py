@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.backends.text import Ready, Text
+from workers.backends.local.text import Ready, Text
 
 TEXTS = st.text(alphabet="ab日é🙂 ", max_size=30)
 STOPS = st.lists(st.text(alphabet="ab日", min_size=1, max_size=4), max_size=3).map(tuple)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.messages import Request
 from ledger.settings import load_settings
-from workers.backends.choice import choice_of
+from workers.backends.local.choice import choice_of
 
 SETTINGS = load_settings(env={}, temperature=0.3, top_p=0.4)
 

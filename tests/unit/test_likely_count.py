@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.messages import Request, parse_request
-from workers.backends.likely_count import LikelyCount
+from workers.backends.servers.likely_count import LikelyCount
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.backends.retry_after import LONGEST_S, retry_after_s
+from workers.backends.servers.retry_after import LONGEST_S, retry_after_s
 
 NOON = 1_795_262_400.0  # 2026-11-21 12:00:00 UTC
 

@@ -13,16 +13,16 @@ from workers.backends.base import Backend
 
 BUILT_IN = {
     "mock": "workers.backends.mock:MockBackend",
-    "llama_cpp": "workers.backends.llama_cpp:LlamaCppBackend",
-    "hf": "workers.backends.hf:HfBackend",
-    "mlx": "workers.backends.mlx:MlxBackend",
-    "ollama": "workers.backends.ollama:OllamaBackend",
-    "anthropic": "workers.backends.anthropic:AnthropicBackend",
-    "openai": "workers.backends.openai:OpenAIBackend",
-    "lmstudio": "workers.backends.lmstudio:LMStudioBackend",
-    "vllm": "workers.backends.vllm:VllmBackend",
-    "vllm_engine": "workers.backends.vllm_engine:VllmEngineBackend",
-    "remote": "workers.backends.remote:remote",
+    "llama_cpp": "workers.backends.llama.backend:LlamaCppBackend",
+    "hf": "workers.backends.hf.backend:HfBackend",
+    "mlx": "workers.backends.mlx.backend:MlxBackend",
+    "ollama": "workers.backends.ollama.backend:OllamaBackend",
+    "anthropic": "workers.backends.anthropic.backend:AnthropicBackend",
+    "openai": "workers.backends.openai.backend:OpenAIBackend",
+    "lmstudio": "workers.backends.openai.lmstudio:LMStudioBackend",
+    "vllm": "workers.backends.openai.vllm:VllmBackend",
+    "vllm_engine": "workers.backends.vllm_engine.backend:VllmEngineBackend",
+    "remote": "workers.backends.openai.remote:remote",
 }
 EXTRAS: dict[str, str] = {"llama_cpp": "llama"}  # backend -> the extra that brings its library
 

@@ -1,0 +1,1 @@
+"""What models in this process share, whatever library runs them."""

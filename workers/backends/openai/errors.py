@@ -1,0 +1,138 @@
+"""What the SDK raises, as errors of the contract, with the provider's own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.errors import (
+    BackendAuth,
+    BackendError,
+    ContentRefused,
+    ContextTooLong,
+    ModelNotFound,
+    RateLimited,
+    ServerAway,
+)
+from workers.backends.servers.retry_after import LONGEST_S, retry_after_s
+from workers.backends.servers.unreached import unreached
+
+LONGEST = 300
+DEFAULT_RETRY_S = 5.0
+
+# Where a server has no code for it: vLLM, llama.cpp and LM Studio in this order.
+_TOO_LONG = re.compile(
+    r"maximum context length|exceeds? (?:the )?(?:available )?context|context (?:window|length) of"
+    r"|greater than the context length|longer than the maximum model length",
+    re.IGNORECASE,
+)
+_TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
+_REFUSED_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
+_QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached")
+_MODEL_CODES = ("model_not_found",)
+
+# "Please try again in 1.242s", "… in 20ms", "… in 6m0s": how OpenAI words what its headers say too.
+_AGAIN_IN = re.compile(r"try again in\s+((?:\d+(?:\.\d+)?(?:ms|s|m|h))+)", re.IGNORECASE)
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Errors:
+    """Errors of one instance's backend."""
+
+    def __init__(self, backend: str, model: str, key: str) -> None:
+        self._facts = {"backend": backend}
+        self._model, self._key = model, key
+
+    def of(self, error: Exception, where: str) -> BackendError:
+        """The error that ``error`` of the SDK means; ``where``: the endpoint's URL."""
+        body = getattr(error, "body", None)
+        if not isinstance(body, Mapping):  # another server's page, such as a proxy's
+            body = {"message": body} if isinstance(body, str) else {}
+        status = getattr(error, "status_code", None)
+        if status is None and body:  # an error in the midst of a stream
+            status = _status_of(body)
+        if status is None:
+            return self.lost(where, str(error) or type(error).__name__, error.__cause__)
+        response = getattr(error, "response", None)
+        headers = response.headers if response is not None else {}
+        words = str(body.get("message") or body.get("detail") or error)
+        kinds = [str(body.get(name)) for name in ("code", "type") if body.get(name) is not None]
+        return self._told(int(status), kinds, self._clean(words), headers, where)
+
+    def lost(self, where: str, why: str, cause: BaseException | None = None) -> BackendError:
+        """The connection to ``where`` was lost, or could not be made."""
+        said = self._clean(str(cause or "") or why)
+        kind = ServerAway if unreached(cause) else BackendError
+        return kind(
+            f"The connection to {where} was lost ({said}).",
+            retriable=True,
+            lost=True,
+            said=said,
+            **self._facts,
+        )
+
+    def refused(self, words: str) -> ContentRefused:
+        """The model or a filter declined to answer."""
+        return ContentRefused(said=self._clean(words), retriable=False, **self._facts)
+
+    def _told(
+        self, status: int, kinds: list[str], said: str, headers: Mapping[str, str], where: str
+    ) -> BackendError:
+        facts: dict[str, Any] = {"said": said, "retriable": False, **self._facts}
+        if _any(kinds, _TOO_LONG_CODES) or (status in (400, 413, 422) and _TOO_LONG.search(said)):
+            return ContextTooLong(
+                f"The prompt does not fit the model's window ({said}); shorten it.", **facts
+            )
+        if _any(kinds, _REFUSED_CODES):
+            return ContentRefused(**facts)
+        if status == 404 or _any(kinds, _MODEL_CODES):
+            return ModelNotFound(model=self._model, **facts)
+        if status in (401, 403) or _any(kinds, _QUOTA_CODES):
+            return BackendAuth(**facts)
+        if status == 429:
+            pause_s = retry_after_s(headers) or in_words(said) or DEFAULT_RETRY_S
+            facts |= {"retriable": True, "retry_after_s": round(pause_s, 3)}
+            return RateLimited(**facts)
+        if status >= 500 or status in (408, 409, 425):
+            facts["retriable"] = True
+            if (after_s := retry_after_s(headers)) is not None:
+                facts["retry_after_s"] = round(after_s, 3)
+            return BackendError(f"{where} failed with the status {status} ({said}).", **facts)
+        return BackendError(f"{where} does not take the request ({said}); change it.", **facts)
+
+    def _clean(self, words: str) -> str:
+        """One line of bounded length, without a full stop, and without the key."""
+        line = " ".join(words.split())
+        if self._key:
+            line = line.replace(self._key, "***")
+        return line[:LONGEST].rstrip(". ")
+
+
+def in_words(words: str) -> float | None:
+    """Seconds, where a provider's sentence says when to try again."""
+    found = _AGAIN_IN.search(words)
+    if found is None:
+        return None
+    wait_s = sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(found[1]))
+    return min(wait_s, LONGEST_S) or None
+
+
+def _any(kinds: list[str], known: tuple[str, ...]) -> bool:
+    return any(kind in known for kind in kinds)
+
+
+def _status_of(body: Mapping[str, Any]) -> int:
+    """The status that an error object in a stream stands for: its code, or by its type."""
+    code = body.get("code")
+    if isinstance(code, int) and 400 <= code < 600:
+        return code
+    if str(code).isdigit() and 400 <= int(str(code)) < 600:
+        return int(str(code))
+    kind = f"{code} {body.get('type')}".lower()
+    if "rate_limit" in kind:
+        return 429
+    if "authentication" in kind or "permission" in kind:
+        return 401
+    return 400 if "invalid_request" in kind or "badrequest" in kind else 500
