@@ -147,7 +147,9 @@ def _died_here(taken: InstanceTaken, node: str) -> bool:
 
 
 def _load(context: WorkerContext, node: str) -> None:
-    """Loads the model in a pool child and warms it up; then the instance is ready."""
+    """Loads the model in a pool child and warms it up where that helps; then the instance is
+    ready.
+    """
     ledger = Ledger(context.settings.redis_url)
     if context.spec is None:  # a spawned child, which inherits nothing
         context.spec = context.settings.instance(node.partition("@")[0])
@@ -163,7 +165,8 @@ def _load(context: WorkerContext, node: str) -> None:
         limit_memory(context.settings.memory_limit_mb)
         backend = backends.create(spec, context.settings)
         backend.load(say)
-        _warm_up(backend)
+        if backend.abilities.warms_up:
+            _warm_up(backend)
     except Exception as error:  # noqa: BLE001  whatever a model's library raises
         why = error.message if isinstance(error, ApexError) else f"{type(error).__name__}: {error}"
         log.error("%s could not load its model: %s", spec.name, why)

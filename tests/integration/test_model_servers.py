@@ -64,7 +64,7 @@ def test_a_job_that_is_cancelled_makes_ollama_stop(
 ) -> None:
     start_workers("inst0", env=of("ollama", ollama, TINY))
     job = client.submit(SLOW, agent_id="a")
-    eventually(lambda: len(ollama.of("/api/chat")) == 2)  # the first warmed it up
+    eventually(lambda: ollama.of("/api/chat"))
 
     job.cancel()
 

@@ -8,14 +8,12 @@ import pytest
 
 pytest.importorskip("openai")
 
-from ledger.errors import BackendAuth
+from ledger.errors import BackendAuth, BackendError
 from producer import LLMClient
 from tests.conftest import StartWorkers
 from tests.support import fake_openai
 from tests.support.fake_openai import FakeOpenAI, InTurn, answers_with, chunk, refuses, says, usage
 from tests.support.waiting import eventually
-
-WARM_UP = answers_with("warm")
 
 
 def table(server: FakeOpenAI) -> dict[str, str]:
@@ -28,17 +26,14 @@ def test_tool_calls_thoughts_and_the_servers_counts_are_in_the_record(
 ) -> None:
     # Given
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":'}}
-    turns = InTurn(
-        WARM_UP,
-        says(
-            chunk({"role": "assistant", "reasoning": "I need f."}),
-            chunk({"tool_calls": [{"index": 0, **call}]}),
-            chunk({"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]}),
-            chunk({}, finish="tool_calls"),
-            chunk(usage=usage(31, 12, cached=16)),
-        ),
+    answer = says(
+        chunk({"role": "assistant", "reasoning": "I need f."}),
+        chunk({"tool_calls": [{"index": 0, **call}]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]}),
+        chunk({}, finish="tool_calls"),
+        chunk(usage=usage(31, 12, cached=16)),
     )
-    with fake_openai.serving(turns) as server:
+    with fake_openai.serving(answer) as server:
         start_workers("inst0", env=table(server))
         # When
         tools = [{"type": "function", "function": {"name": "f"}}]
@@ -52,11 +47,27 @@ def test_tool_calls_thoughts_and_the_servers_counts_are_in_the_record(
     assert client.get_stats()["tokens_used"] == 31 + 12
 
 
+def test_a_server_is_asked_for_no_answer_before_there_is_a_job(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    # Given a server that has an error for the first request, whosever that is
+    with fake_openai.serving(
+        InTurn(refuses(400, "max_tokens is too low."), answers_with("Hi"))
+    ) as server:
+        # When
+        start_workers("inst0", env=table(server))
+        # Then
+        assert server.bodies == []
+        with pytest.raises(BackendError, match="too low"):
+            client.complete("hi", agent_id="a", max_tokens=1)
+        assert client.complete("hi", agent_id="a", max_tokens=9).text == "Hi"
+
+
 def test_a_rate_limit_rests_the_instance_and_costs_the_job_nothing(
     client: LLMClient, start_workers: StartWorkers
 ) -> None:
     limit = refuses(429, "Slow down.", headers={"retry-after-ms": "300"})
-    with fake_openai.serving(InTurn(WARM_UP, limit, limit, answers_with("Hi"))) as server:
+    with fake_openai.serving(InTurn(limit, limit, answers_with("Hi"))) as server:
         start_workers("inst0", env=table(server))
 
         result = client.submit("hi", agent_id="a", max_tokens=9).result(timeout=30)
@@ -68,7 +79,7 @@ def test_a_key_that_is_refused_ends_the_job_with_the_providers_words(
     client: LLMClient, start_workers: StartWorkers
 ) -> None:
     refused = refuses(401, "Your account is not active.", code="billing_not_active")
-    with fake_openai.serving(InTurn(WARM_UP, refused)) as server:
+    with fake_openai.serving(refused) as server:
         [worker] = start_workers("inst0", env=table(server))
 
         with pytest.raises(BackendAuth) as raised:
@@ -82,7 +93,7 @@ def test_while_its_server_is_away_a_job_waits_and_spends_no_attempt(
     client: LLMClient, start_workers: StartWorkers
 ) -> None:
     # Given a server that ends once its worker is ready
-    with fake_openai.serving(InTurn(WARM_UP)) as server:
+    with fake_openai.serving(answers_with("Hi")) as server:
         start_workers("inst0", env=table(server))
     job = client.submit("hi", agent_id="a", max_tokens=9)
     eventually(lambda: "its instance rests" in job.status().why)

@@ -55,9 +55,7 @@ def test_lm_studios_client_brings_its_own_worker(server: FakeOpenAI, redis_url: 
 def test_two_endpoints_of_the_settings_are_used_and_fail_over_unseen(
     redis_url: str, start_workers: StartWorkers, tmp_path: Path
 ) -> None:
-    turns = InTurn(
-        answers_with("warm"), breaks_off_after("Hello", " the"), answers_with("re,", " again")
-    )
+    turns = InTurn(breaks_off_after("Hello", " the"), answers_with("re,", " again"))
     with (
         fake_openai.serving(turns, owner="vllm") as first,
         fake_openai.serving(turns, owner="vllm") as second,
@@ -71,13 +69,13 @@ def test_two_endpoints_of_the_settings_are_used_and_fail_over_unseen(
                 return "".join([text async for text in client.chat_completion_stream(HELLO)])
 
         assert asyncio.run(read()) == "Hello there, again"
-        assert turns.servers[1] is not turns.servers[2]
+        assert turns.servers[0] is not turns.servers[1]
 
 
 def test_a_reader_of_plain_text_is_told_when_an_answer_begins_anew(
     redis_url: str, start_workers: StartWorkers
 ) -> None:
-    turns = InTurn(answers_with("warm"), breaks_off_after("Hello"), answers_with("Hi"))
+    turns = InTurn(breaks_off_after("Hello"), answers_with("Hi"))
     with fake_openai.serving(turns) as server:
         settings, env = with_instance(redis_url, backend="lmstudio", base_url=server.url)
         start_workers("inst0", env=env)
@@ -92,8 +90,7 @@ def test_a_reader_of_plain_text_is_told_when_an_answer_begins_anew(
 
 
 def test_who_stops_reading_stops_the_job(redis_url: str, start_workers: StartWorkers) -> None:
-    turns = InTurn(answers_with("warm"), fake_openai.falls_silent_after("Hello"))
-    with fake_openai.serving(turns) as server:
+    with fake_openai.serving(fake_openai.falls_silent_after("Hello")) as server:
         settings, env = with_instance(redis_url, backend="lmstudio", base_url=server.url)
         start_workers("inst0", env=env)
 

@@ -46,7 +46,8 @@ class Abilities:
     limit of its own. ``slots``: jobs that it can serve at once, each from a process of its own
     (0: any number); known before it is loaded. ``chat``: it takes ``messages``. ``images``: they
     may show some. ``reasoning``: it tells a model's thoughts apart from its answer. ``anew_with``:
-    options with which it does not continue after all.
+    options with which it does not continue after all. ``warms_up``: its first answer takes longer,
+    so a worker asks for a short one before it is ready; no backend that asks a server does.
     """
 
     continues: bool = False
@@ -57,6 +58,7 @@ class Abilities:
     images: bool = False
     reasoning: bool = False
     anew_with: frozenset[str] = frozenset()
+    warms_up: bool = True
 
     def continues_with(self, request: Request) -> bool:
         """Whether it can go on from partial text of an answer to this request."""

@@ -61,7 +61,12 @@ class AnthropicBackend:
         supported"), and the older ones give no promise to go on in the middle of a word.
         """
         return Abilities(
-            options=OPTIONS, window=self._window, slots=0, images=self._images, reasoning=True
+            options=OPTIONS,
+            window=self._window,
+            slots=0,
+            images=self._images,
+            reasoning=True,
+            warms_up=False,
         )
 
     def load(self, say: Say = unsaid) -> None:

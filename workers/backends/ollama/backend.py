@@ -77,6 +77,7 @@ class OllamaBackend:
             images="vision" in self._can and not raw,
             reasoning="thinking" in self._can,
             anew_with=frozenset({"response_format", "tools"}),  # their parsers would begin anew
+            warms_up=False,
         )
 
     def load(self, say: Say = unsaid) -> None:

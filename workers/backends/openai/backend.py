@@ -89,6 +89,7 @@ class OpenAIBackend:
             images=options.api == "chat",
             reasoning=options.api == "chat",
             anew_with=GRAMMARS,
+            warms_up=False,
         )
 
     def load(self, say: Say = unsaid) -> None:
