@@ -47,7 +47,14 @@ def reconcile(owner: str, *, term_ms: int, silence_ms: int) -> Call[Duty | None]
 
     return Call(
         "reconcile",
-        [keys.RECONCILER, keys.INSTANCES, keys.DELAYED, keys.EXPIRING, keys.job("")],
+        [
+            keys.RECONCILER,
+            keys.INSTANCES,
+            keys.DELAYED,
+            keys.EXPIRING,
+            keys.job(""),
+            keys.entry(""),
+        ],
         [owner, term_ms, silence_ms, AT_ONCE],
         read,
     )

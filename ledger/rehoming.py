@@ -189,6 +189,8 @@ def retire(instance: str) -> Call[bool]:
             keys.leaving(instance),
             keys.INSTANCES,
             keys.SEEN,
+            keys.DELAYED,
+            keys.job(""),
         ],
         [instance],
         bool,

@@ -17,6 +17,7 @@ from ledger.jobs import Claim
 from ledger.messages import State
 from ledger.recovery import Duty
 from ledger.redis_client import Ledger
+from ledger.rehoming import retire
 from ledger.settings import Settings, load_settings
 from producer import Job, JobDead, JobExpired, LLMClient
 from tests.conftest import StartWorkers
@@ -405,6 +406,56 @@ def test_a_second_failure_waits_before_the_next_attempt(client: LLMClient, ledge
     assert states[0] is None
     assert states[1] is not None
     assert 0 <= states[1] / 1000 - seconds <= 2
+
+
+def pause(ledger: Ledger, job: Job) -> None:
+    """Its first attempt fails, and its next one may follow an hour later."""
+    claim = claimed(ledger, job, lease_ms=60_000)
+    call = jobs.requeue(
+        job.id,
+        instance="inst0",
+        fence=claim.fence,
+        reason="x",
+        failed=True,
+        wait_ms=3_600_000,
+    )
+    assert ledger.run(call) == "queued"
+
+
+def test_an_instance_is_not_forgotten_while_a_job_of_it_pauses(
+    client: LLMClient, ledger: Ledger
+) -> None:
+    # Given
+    register(ledger)
+    job = client.submit("hi", agent_id="a")
+    pause(ledger, job)
+    # When
+    client.drain("inst0")
+    # Then
+    assert not ledger.run(retire("inst0"))
+    job.cancel()
+    assert ledger.run(retire("inst0"))
+
+
+def test_jobs_of_an_instance_that_is_gone_do_not_keep_others_from_their_next_attempt(
+    client: LLMClient, ledger: Ledger
+) -> None:
+    # Given more of them than one look finds
+    register(ledger)
+    gone = [client.submit("hi", agent_id="a") for _ in range(recovery.AT_ONCE)]
+    job = client.submit("hi", agent_id="a")
+    ledger.redis.delete(keys.waiting("inst0"), keys.woken("inst0"))
+    for number, other in enumerate(gone):
+        ledger.redis.hset(keys.job(other.id), "instance", "gone")
+        ledger.redis.zadd(keys.DELAYED, {other.id: number})
+    ledger.redis.zadd(keys.DELAYED, {job.id: recovery.AT_ONCE})
+    reconciler = Reconciler(ledger, OWNER, client.settings)
+    # When
+    reconciler.tick()
+    reconciler.tick()
+    # Then
+    assert ledger.redis.zrange(keys.woken("inst0"), 0, -1) == [job.id]
+    assert ledger.redis.zcard(keys.DELAYED) == recovery.AT_ONCE  # they are looked at again
 
 
 def test_an_error_that_may_pass_is_followed_by_another_attempt(
