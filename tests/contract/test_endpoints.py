@@ -131,6 +131,19 @@ def test_when_all_fail_the_last_error_is_told(serve: Serve, make: Make) -> None:
     assert [len(server.bodies) for server in servers] == [1, 1]
 
 
+@pytest.mark.parametrize("trouble", [refuses(500, "CUDA error"), breaks_off_after("one")])
+def test_a_request_that_fails_at_one_spends_an_attempt_where_the_other_is_away(
+    serve: Serve, make: Make, trouble: Answer
+) -> None:
+    troubled = serve(trouble, owner="vllm")
+    backend = make(troubled.url, f"http://127.0.0.1:{free_port()}/v1")
+
+    for _ in range(3):  # in either order, and the one that is away comes last in the end
+        with pytest.raises(BackendError) as raised:
+            answer_of(backend)
+        assert type(raised.value) is BackendError
+
+
 def test_an_answer_that_breaks_off_goes_on_at_another_endpoint(serve: Serve, make: Make) -> None:
     # Given
     turns = InTurn(

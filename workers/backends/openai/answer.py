@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 
-from ledger.errors import BackendError
+from ledger.errors import BackendError, RateLimited, ServerAway
 from ledger.messages import Request
 from workers.backends.base import Abilities, Piece, Run
 from workers.backends.openai.body import Body
@@ -46,10 +46,13 @@ class Answers:
         nothing was said, afterwards from the text so far, where that can be done.
 
         Raises:
-            BackendError: no endpoint answers, or one answers with an error that is final.
+            BackendError: no endpoint answers, or one answers with an error that is final. Of
+                several the first that this request may have caused: the next attempt is spent on
+                it, also where another endpoint is away or busy.
         """
         made = _Made(run, self._abilities.continues_with(run.request))
         tried: set[str] = set()
+        spends: BackendError | None = None
         while True:
             async with self._endpoints.berth(_session_of(run.request), tried) as endpoint:
                 try:
@@ -67,8 +70,10 @@ class Answers:
                         raise
                     self._endpoints.failed(endpoint, error)
                     tried.add(endpoint.url)
+                    if not isinstance(error, ServerAway | RateLimited):
+                        spends = spends or error
                     if len(tried) == len(self._endpoints) or not made.can_go_on:
-                        raise
+                        raise spends or error from error.__cause__
 
     async def _from(self, endpoint: Endpoint, run: Run, made: _Made) -> AsyncGenerator[Piece, None]:
         """What one endpoint makes of the answer that is still to come."""
