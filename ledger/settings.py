@@ -310,7 +310,8 @@ def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Set
 
     Args:
         env: instead of the process's environment.
-        overrides: fields of :class:`Settings`; None counts as not given.
+        overrides: fields of :class:`Settings`; None counts as not given. ``instances`` stand in for
+            those of the file together with its ``fallbacks``.
 
     Raises:
         InvalidSetting: something is unknown or cannot be used; one sentence that names it.
@@ -332,7 +333,11 @@ def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Set
     if "config" in given or "APEX_CONFIG" not in env:
         path = toml_config.find(given.pop("config", None))
     if path is not None:
-        given = toml_config.read(path, known - {"config"}) | given
+        of_file = toml_config.read(path, known - {"config"})
+        if "fallbacks" in of_file and overrides.get("instances") is not None:
+            # They are chains of the models of the file's own instances.
+            of_file["fallbacks"] = Given({}, of_file["fallbacks"].source)
+        given = of_file | given
     return _validated(given, path)
 
 

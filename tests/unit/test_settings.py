@@ -245,6 +245,17 @@ def test_a_chain_of_models_that_cannot_be_followed_is_refused(
     assert "takes models by model" in complaint(in_file(tmp_path, "fallbacks = 5"))
 
 
+def test_instances_of_an_argument_leave_the_files_chains_out_also_in_a_child(
+    tmp_path: Path,
+) -> None:
+    env = in_file(tmp_path, f'{TWO}[fallbacks]\nbig = ["small"]')
+    settings = load_settings(env=env, instances=2)
+    assert settings.fallbacks == {}
+    assert load_settings(env=settings.to_env()) == settings
+    with pytest.raises(InvalidSetting, match="no instance has the model 'big'"):
+        load_settings(env=env, instances=2, fallbacks={"big": ["small"]})
+
+
 # --- budgets ---
 
 
