@@ -65,6 +65,7 @@ class ServersClient:
         self._spec = found[0] if found else None
         self._stack: LocalStack | None = None
         self._client: AsyncLLMClient | None = None
+        self._changing = asyncio.Lock()  # starts and ends go one after another
 
     async def complete(self, prompt: str | None = None, **options: Any) -> Result:
         """Answers a prompt, or ``messages``. If the awaiting task is cancelled, so is the job.
@@ -148,21 +149,34 @@ class ServersClient:
         Raises:
             StackFailed, RedisUnavailable: it did not come up.
         """
-        if self._spec is None and self._stack is None:
-            given = self._settings.model_fields_set - {"config", "instances", "backend", "model"}
-            same = {name: getattr(self._settings, name) for name in given}
-            stack = LocalStack([self._table], None, **same)
-            await asyncio.to_thread(stack.start)
-            self._stack = stack
+        async with self._changing:
+            if self._spec is None and self._stack is None:
+                self._stack = await self._start_stack()
         return self
+
+    async def _start_stack(self) -> LocalStack:
+        given = self._settings.model_fields_set - {"config", "instances", "backend", "model"}
+        same = {name: getattr(self._settings, name) for name in given}
+        same["fallbacks"] = {}  # these are of models that its stack does not have
+        stack = LocalStack([self._table], None, **same)
+        starting = asyncio.ensure_future(asyncio.to_thread(stack.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread goes on regardless, and what it starts would have nobody to stop it.
+            await asyncio.gather(starting, return_exceptions=True)
+            await asyncio.to_thread(stack.stop)
+            raise
+        return stack
 
     async def close(self) -> None:
         """Gives the connections back, and stops what :meth:`start` started."""
-        client, stack, self._client, self._stack = self._client, self._stack, None, None
-        if client is not None:
-            await client.close()
-        if stack is not None:
-            await asyncio.to_thread(stack.stop)
+        async with self._changing:
+            client, stack, self._client, self._stack = self._client, self._stack, None, None
+            if client is not None:
+                await client.close()
+            if stack is not None:
+                await asyncio.to_thread(stack.stop)
 
     async def __aenter__(self) -> Self:
         return await self.start()

@@ -1,0 +1,103 @@
+"""Clients that start servers' instances: what they start, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from ledger.settings import Settings, load_settings
+from producer import LMStudioClient, servers_client
+
+CHAIN: dict[str, Any] = {
+    "instances": [{"name": "a", "model": "big"}, {"name": "b", "model": "small"}],
+    "fallbacks": {"big": ["small"]},
+}
+
+
+class Stack:
+    """Stands in for a stack; comes up when it is let."""
+
+    def __init__(self, *_: Any, **settings: Any) -> None:
+        self.settings = load_settings(env={"APEX_CONFIG": ""}, **settings)
+        self.starts, self.stops = 0, 0
+        self.starting, self.let = threading.Event(), threading.Event()
+
+    def start(self) -> None:
+        self.starts += 1
+        self.starting.set()
+        assert self.let.wait(10)
+
+    def stop(self) -> None:
+        self.stops += 1
+
+
+@pytest.fixture
+def stacks(monkeypatch: pytest.MonkeyPatch) -> list[Stack]:
+    """The stacks that were made."""
+    made: list[Stack] = []
+
+    def make(*args: Any, **settings: Any) -> Stack:
+        made.append(Stack(*args, **settings))
+        return made[-1]
+
+    monkeypatch.setattr(servers_client, "LocalStack", make)
+    return made
+
+
+def settings(**given: Any) -> Settings:
+    return load_settings(env={"APEX_CONFIG": ""}, **given)
+
+
+async def is_set(event: threading.Event) -> None:
+    assert await asyncio.to_thread(event.wait, 10)
+
+
+async def started(client: LMStudioClient, stacks: list[Stack]) -> asyncio.Task[LMStudioClient]:
+    """A start that has begun."""
+    task = asyncio.create_task(client.start())
+    while not stacks and not task.done():
+        await asyncio.sleep(0)
+    if task.done():
+        task.result()
+    await is_set(stacks[0].starting)
+    return task
+
+
+def test_its_own_stack_has_no_chains_of_other_models(stacks: list[Stack]) -> None:
+    async def start() -> None:
+        task = await started(LMStudioClient(settings=settings(**CHAIN)), stacks)
+        stacks[0].let.set()
+        await task
+
+    asyncio.run(start())
+    assert stacks[0].settings.fallbacks == {}
+
+
+def test_a_start_that_is_cancelled_leaves_nothing_running(stacks: list[Stack]) -> None:
+    async def cancel() -> None:
+        client = LMStudioClient(settings=settings())
+        task = await started(client, stacks)
+        task.cancel()
+        stacks[0].let.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await client.close()
+
+    asyncio.run(cancel())
+    assert (stacks[0].starts, stacks[0].stops) == (1, 1)
+
+
+def test_two_starts_at_once_are_one(stacks: list[Stack]) -> None:
+    async def start_twice() -> None:
+        client = LMStudioClient(settings=settings())
+        first = await started(client, stacks)
+        second = asyncio.create_task(client.start())
+        stacks[0].let.set()
+        assert await first is await second is client
+        await client.close()
+
+    asyncio.run(start_twice())
+    assert [(stack.starts, stack.stops) for stack in stacks] == [(1, 1)]
