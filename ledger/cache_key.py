@@ -35,6 +35,12 @@ _TERMS = {"priority", "timeout_s", "first_token_timeout_s", "token_timeout_s"}
 
 _SECRET = ("api_key",)
 
+# Where these name no model, they take the server's own, which is another one tomorrow.
+_OF_SERVERS = {"openai", "vllm", "lmstudio", "remote", "ollama", "anthropic"}
+
+# Some providers are sent these only if somebody has set them; otherwise theirs hold.
+_SAMPLING = {"temperature", "top_p"}
+
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
@@ -72,9 +78,9 @@ def takes_part(request: Request, settings: Settings) -> bool:
 def fingerprint(spec: InstanceSpec, settings: Settings) -> str:
     """What of an instance's configuration changes answers, as 16 hex digits; no secrets are in it.
 
-    Empty where its worker keeps no answers.
+    Empty where its worker keeps no answers: there is no cache, or only the server knows the model.
     """
-    if not settings.cache_max_mb:
+    if not settings.cache_max_mb or (spec.backend in _OF_SERVERS and spec.model is None):
         return ""
     options = {name: value for name, value in spec.options.items() if name not in _SECRET}
     about = [
@@ -86,6 +92,7 @@ def fingerprint(spec: InstanceSpec, settings: Settings) -> str:
         settings.ctx_tokens,
         settings.temperature,
         settings.top_p,
+        sorted(_SAMPLING & settings.model_fields_set),
         settings.mock_directives,
     ]
     return _digest(json.dumps(about, default=str))[:16]

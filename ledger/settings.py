@@ -279,12 +279,12 @@ class Settings(BaseModel):
     def to_env(self) -> dict[str, str]:
         """Environment with which another process loads equal settings, API key included.
 
-        It names every variable, the unused ones empty, so it can be laid over an environment in
-        which others are set.
+        It names every variable, the unused ones and those that nobody set empty, so it can be laid
+        over an environment in which others are set.
         """
         env = {}
         for field, (first, *others) in environment.variables_of(Settings).items():
-            env[first] = self._text(field)
+            env[first] = self._text(field) if field in self.model_fields_set else ""
             env |= dict.fromkeys(others, "")
         return env
 

@@ -127,6 +127,20 @@ def test_another_model_or_configuration_is_another_answer(other: dict[str, Any])
     assert key(SPEC.model_copy(update=other)).entry != key().entry
 
 
+def test_a_setting_that_is_sent_only_if_somebody_set_it_is_another_answer_then() -> None:
+    default = settings()
+    for name in ("temperature", "top_p"):
+        same = settings(**{name: getattr(default, name)})
+        assert fingerprint(SPEC, same) != fingerprint(SPEC, default)
+
+
+@pytest.mark.parametrize("backend", ["openai", "vllm", "lmstudio", "remote"])
+def test_nothing_is_kept_where_only_the_server_knows_its_model(backend: str) -> None:
+    unnamed = SPEC.model_copy(update={"backend": backend, "model": None})
+    assert fingerprint(unnamed, settings()) == ""
+    assert fingerprint(InstanceSpec(name="inst0", backend="mock"), settings()) != ""
+
+
 def test_instances_that_are_alike_share_answers_and_a_key_for_an_api_does_not_count() -> None:
     assert key(SPEC.model_copy(update={"name": "inst1", "slots": 4})).entry == key().entry
     assert key(SPEC.model_copy(update={"options": {"api_key": "k"}})).entry == key().entry
