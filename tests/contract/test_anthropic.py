@@ -455,6 +455,7 @@ def test_a_request_that_the_api_has_no_form_for_is_refused_before_it_is_sent(
     assert server.of(PATH) == []
 
 
+LONG_CONTEXT = "Extra usage is required for long context requests"
 LONG_PROMPT = "prompt is too long: 211180 tokens > 200000 maximum"
 LONG_ANSWER = "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000"
 BLOCKED = "Output blocked by content filtering policy"
@@ -488,6 +489,7 @@ OLD_OPTION = "`temperature` is deprecated for this model"
             RateLimited,
             {"retry_after_s": 17.0, "retriable": True},
         ),
+        (429, "rate_limit_error", LONG_CONTEXT, {}, ContextTooLong, {"retriable": False}),
         (429, "rate_limit_error", "Slow down", {}, RateLimited, {"retry_after_s": 5.0}),
         # As vLLM says it, which has types of its own.
         (404, "NotFoundError", "The model `x` does not exist", {}, ModelNotFound, {}),

@@ -39,6 +39,11 @@ OPENAI_TOO_LONG = (
     "5012 tokens. Please reduce the length of the messages."
 )
 
+TOO_LARGE = (
+    "Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, "
+    "Requested 45000. The input or output tokens must be reduced in order to run successfully."
+)
+
 
 def error_of(answer: Answer, *, read: int = 0) -> BackendError:
     """What a request ends with, after ``read`` pieces, where the server answers so."""
@@ -102,6 +107,11 @@ def error_of(answer: Answer, *, read: int = 0) -> BackendError:
             "exceeded your current quota",
         ),
         (
+            refuses(429, TOO_LARGE, type="tokens", code="rate_limit_exceeded"),
+            ContextTooLong,
+            "Limit 30000, Requested 45000",
+        ),
+        (
             refuses(404, "The model `x` does not exist or you do not have access to it."),
             ModelNotFound,
             "The model `x` does not exist",
@@ -151,6 +161,7 @@ def test_a_server_that_fails_may_be_tried_again(status: int) -> None:
         ({}, "Rate limit reached. Please try again in 6m0s.", 360),
         ({}, "Rate limit reached. Please try again in 20ms.", 0.02),
         ({}, "Slow down.", 5),
+        ({}, "On tokens per min: Limit 30000, Used 29000, Requested 4500.", 5),
     ],
 )
 def test_a_rate_limit_says_how_long_to_wait(

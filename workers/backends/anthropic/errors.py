@@ -22,6 +22,7 @@ from ledger.errors import (
 )
 from workers.backends.servers.retry_after import retry_after_s
 from workers.backends.servers.said import in_short
+from workers.backends.servers.too_large import too_large
 from workers.backends.servers.unreached import unreached
 
 BACKEND = "anthropic"
@@ -94,10 +95,11 @@ def _told(error: anthropic.APIStatusError, where: str, model: str) -> BackendErr
         return BackendAuth(**facts)
     if "not_found_error" in kinds:
         return ModelNotFound(model=model, **facts)
-    if "rate_limit_error" in kinds:
+    never = "rate_limit_error" in kinds and too_large(said)
+    if "rate_limit_error" in kinds and not never:
         wait_s = retry_after_s(error.response.headers) or BUSY_S
         return RateLimited(**facts | {"retriable": True, "retry_after_s": wait_s})
-    if _TOO_LONG.search(said) or "request_too_large" in kinds:
+    if never or _TOO_LONG.search(said) or "request_too_large" in kinds:
         sizes = _SIZES.search(said)
         if sizes:
             facts |= {"prompt_tokens": int(sizes[1]), "window": int(sizes[2])}

@@ -16,6 +16,7 @@ from ledger.errors import (
     ServerAway,
 )
 from workers.backends.servers.retry_after import LONGEST_S, retry_after_s
+from workers.backends.servers.too_large import too_large
 from workers.backends.servers.unreached import unreached
 
 LONGEST = 300
@@ -91,6 +92,12 @@ class Errors:
             return ModelNotFound(model=self._model, **facts)
         if status in (401, 403) or _any(kinds, _QUOTA_CODES):
             return BackendAuth(**facts)
+        if status == 429 and too_large(said):
+            return ContextTooLong(
+                f"The request is larger than the provider's limit ({said}); shorten it, or lower "
+                "max_tokens.",
+                **facts,
+            )
         if status == 429:
             pause_s = retry_after_s(headers) or in_words(said) or DEFAULT_RETRY_S
             facts |= {"retriable": True, "retry_after_s": round(pause_s, 3)}
