@@ -19,6 +19,7 @@ NOON = 1_795_262_400.0  # 2026-11-21 12:00:00 UTC
         ({"retry-after": "999999"}, LONGEST_S),
         ({"retry-after": "inf"}, LONGEST_S),
         ({"retry-after": "Sat, 21 Nov 2026 11:59:00 GMT"}, None),
+        ({"retry-after": "Sat, 21 Nov 99999 12:00:00 GMT"}, None),
         ({"retry-after": "0"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "soon"}, None),

@@ -26,10 +26,16 @@ def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float
     given = headers.get("retry-after")
     wait_s = _number(given)
     if wait_s is None and given is not None:
-        date = email.utils.parsedate_tz(given)
-        if date is not None:
-            wait_s = email.utils.mktime_tz(date) - (time.time() if now is None else now)
+        wait_s = _until(given, time.time() if now is None else now)
     return None if wait_s is None else _bounded(wait_s)
+
+
+def _until(date: str, now: float) -> float | None:
+    try:
+        parts = email.utils.parsedate_tz(date)
+        return None if parts is None else email.utils.mktime_tz(parts) - now
+    except (ValueError, OverflowError):  # a year, or a zone, that no calendar has
+        return None
 
 
 def _number(text: str | None) -> float | None:
