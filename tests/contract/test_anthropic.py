@@ -100,6 +100,18 @@ def test_sampling_is_the_requests_own_or_the_models(
     assert "top_p" not in body
 
 
+def test_sampling_that_somebody_has_set_is_sent_unless_the_request_has_its_own(
+    server: FakeAnthropic,
+) -> None:
+    with loaded(table(server), temperature=0) as backend:
+        pieces_of(backend, SHORT)
+        pieces_of(backend, SHORT, temperature=1)
+
+    first, second = server.of(PATH)
+    assert (first["temperature"], second["temperature"]) == (0, 1)
+    assert "top_p" not in first
+
+
 @pytest.mark.parametrize(
     ("options", "sent"),
     [

@@ -106,7 +106,8 @@ class AnthropicBackend:
         from workers.backends.anthropic.answer import AnthropicAnswer
 
         io, client = self._loaded
-        events = io.iterate(client.events(body_of(run, self._model, self._options)), run.stop)
+        body = body_of(run, self._model, self._options, self._settings)
+        events = io.iterate(client.events(body), run.stop)
         any_json = wants_any_json(run.request)
         answer = AnthropicAnswer(run.max_tokens, client.where, any_json=any_json)
         with closing(events):  # type: ignore[type-var]  # a generator has close()

@@ -13,11 +13,14 @@ from typing import Any
 
 from ledger.errors import InvalidRequest
 from ledger.messages import ChatMessage, ImagePart, Request, TextPart
+from ledger.settings import Settings
 from workers.backends.anthropic.options import AnthropicOptions
 from workers.backends.base import Run
 from workers.backends.response_format import wanted_format
 
 Block = dict[str, Any]
+
+SAMPLING = ("temperature", "top_p")  # what there are settings of, too
 
 # Stands in for response_format json_object, which the API does not have: a tool that must be
 # called, and takes any object.
@@ -30,8 +33,10 @@ JSON_TOOL: Block = {
 _INLINE = re.compile(r"data:(image/[\w.+-]+);base64,", re.ASCII)
 
 
-def body_of(run: Run, model: str, options: AnthropicOptions) -> dict[str, Any]:
+def body_of(run: Run, model: str, options: AnthropicOptions, settings: Settings) -> dict[str, Any]:
     """What the SDK's ``messages.create`` is called with.
+
+    A setting for sampling is sent if somebody has set it: newer models refuse any.
 
     Raises:
         InvalidRequest: the request has something that the API has no form for.
@@ -40,7 +45,10 @@ def body_of(run: Run, model: str, options: AnthropicOptions) -> dict[str, Any]:
     system, turns = _system_and_turns(request)
     if not turns:
         raise InvalidRequest("messages: anthropic answers a user, and only the system speaks.")
-    extra = {name: getattr(request, name) for name in ("temperature", "top_p", "top_k")}
+    is_set = settings.model_fields_set
+    sampling = {name: getattr(settings, name) for name in SAMPLING if name in is_set}
+    given = {name: getattr(request, name) for name in (*SAMPLING, "top_k")}
+    sampling |= {name: one for name, one in given.items() if one is not None}
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": run.max_tokens,
@@ -51,8 +59,7 @@ def body_of(run: Run, model: str, options: AnthropicOptions) -> dict[str, Any]:
         "output_config": _output(request, options),
         **_tools(request),
         # The SDK has no parameters for these any more; only older models take them.
-        "extra_body": {name: one for name, one in extra.items() if one is not None}
-        | options.extra_body,
+        "extra_body": sampling | options.extra_body,
         "extra_headers": options.extra_headers,
     }
     body = {name: value for name, value in body.items() if value}
