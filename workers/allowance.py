@@ -7,6 +7,7 @@ from ledger import jobs
 from ledger.errors import ContextTooLong
 from ledger.jobs import Claim
 from ledger.messages import Request
+from workers.backends import Estimate
 from workers.persist import persist
 from workers.place import Place
 
@@ -23,12 +24,13 @@ class Allowance:
         """Completion tokens that are still allowed; None when fenced off.
 
         ``so_far``: tokens of the text that is gone on from. What was held at submit was an upper
-        bound; only when that does not reach does this cost a round trip.
+        bound; only when that does not reach does this cost a round trip. Where ``prompt`` is an
+        estimate, the window is left to the server, which knows better.
 
         Raises:
             ContextTooLong, BudgetExceeded
         """
-        window = self._place.backend.abilities.window
+        window = 0 if isinstance(prompt, Estimate) else self._place.backend.abilities.window
         if window and prompt >= window:
             raise ContextTooLong(
                 prompt_tokens=prompt,

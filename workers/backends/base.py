@@ -106,6 +106,12 @@ class Run:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
+class Estimate(int):
+    """A count of which only the server knows whether it is right, so it refuses and cuts nothing
+    for the window's sake: the server does.
+    """
+
+
 class Backend(Protocol):
     """A model that answers. Errors are :class:`ledger.errors.BackendError` or its kinds."""
 
@@ -126,7 +132,7 @@ class Backend(Protocol):
 
     def count_tokens(self, request: Request) -> int:
         """Prompt tokens of the request as the model will read it, by its own tokenizer; where that
-        is out of reach an estimate, which :attr:`Piece.prompt_tokens` puts right.
+        is out of reach an :class:`Estimate`, which :attr:`Piece.prompt_tokens` puts right.
         """
         ...
 

@@ -6,7 +6,7 @@ from budgets import hold_for
 from ledger.messages import Request
 from tests.support.runner_scene import Interposed, Scene
 from tests.support.scripted import PROMPT_TOKENS, Script, pieces
-from workers.backends import Piece
+from workers.backends import Estimate, Piece
 from workers.backends.base import Abilities
 from workers.runner import Outcome
 
@@ -113,6 +113,15 @@ def test_the_answer_gets_what_the_window_leaves(scene: Scene) -> None:
 
     assert backend.runs[0].max_tokens == 5
     assert (scene.record(job).text, scene.record(job).finish_reason) == ("abcde", "length")
+
+
+def test_an_estimate_leaves_the_window_to_the_server(scene: Scene) -> None:
+    job = scene.submit(max_tokens=100)
+    window = Abilities(window=PROMPT_TOKENS)
+    backend = Script(pieces("a"), abilities=window, prompt_tokens=Estimate(PROMPT_TOKENS))
+
+    assert scene.run(job, backend)[0] is Outcome.SUCCEEDED
+    assert backend.runs[0].max_tokens == 100
 
 
 def test_an_answer_that_goes_on_gets_what_prompt_and_text_leave_of_the_window(

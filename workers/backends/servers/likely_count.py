@@ -6,6 +6,7 @@ import math
 
 from budgets.estimate import prompt_tokens_bound
 from ledger.messages import Request
+from workers.backends.base import Estimate
 
 FIRST_GUESS = 1 / 4  # tokens a byte: prose in most languages, whatever its script
 ENOUGH = 1000  # bytes of a prompt from which something is learnt: a template's frame is short then
@@ -18,9 +19,9 @@ class LikelyCount:
     def __init__(self) -> None:
         self._tokens_a_byte = FIRST_GUESS
 
-    def of(self, request: Request) -> int:
+    def of(self, request: Request) -> Estimate:
         """About how many tokens the model will read; at least 1."""
-        return math.ceil(prompt_tokens_bound(request) * self._tokens_a_byte)
+        return Estimate(math.ceil(prompt_tokens_bound(request) * self._tokens_a_byte))
 
     def learn(self, request: Request, counted: int) -> None:
         """Takes in that the server has counted so many."""
