@@ -170,7 +170,7 @@ def _load(context: WorkerContext, node: str) -> None:
     except Exception as error:  # noqa: BLE001  whatever a model's library raises
         why = error.message if isinstance(error, ApexError) else f"{type(error).__name__}: {error}"
         log.error("%s could not load its model: %s", spec.name, why)
-        ledger.run(instances.set_state(spec.name, context.owner, "failed", why))
+        persist(ledger, instances.set_state(spec.name, context.owner, "failed", why))
         return
     runner = Runner(ledger, backend, spec, context.settings, owner=context.owner, pid=os.getpid())
     context.become_child(runner)
