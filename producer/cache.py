@@ -9,7 +9,7 @@ from typing import Any
 from ledger import cache
 from ledger.cache_files import CacheFiles
 from ledger.cache_key import key_of, takes_part
-from ledger.errors import InvalidRequest
+from ledger.errors import ApexError, InvalidRequest
 from ledger.messages import Request
 from ledger.scripts import Call
 from ledger.settings import Settings
@@ -75,11 +75,16 @@ class Lookup:
 
 
 def answered(lookups: Sequence[Lookup], replies: Sequence[bool | Exception]) -> set[int]:
-    """The places that need no submit any more; errors are raised."""
+    """The places that need no submit any more.
+
+    Where a look-up failed, the order is submitted, which says of it alone what is wrong. An error
+    that is not ours is raised.
+    """
     found = set()
     for lookup, reply in zip(lookups, replies, strict=True):
         if isinstance(reply, Exception):
-            raise reply
-        if reply:
+            if not isinstance(reply, ApexError):
+                raise reply
+        elif reply:
             found.add(lookup.place)
     return found
