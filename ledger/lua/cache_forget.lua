@@ -14,7 +14,7 @@ for i = 1, #page[2], 2 do
   local key = page[2][i]
   if key:sub(1, #ARGV[3]) == ARGV[3] then
     local whose = redis.call('HMGET', key, 'agent', 'session')
-    if ARGV[5] == '' or whose[1] == ARGV[4] and whose[2] == ARGV[5] then
+    if whose[1] and (ARGV[5] == '' or whose[1] == ARGV[4] and whose[2] == ARGV[5]) then
       let_go(KEYS[1], KEYS[2], key)
       removed = removed + 1
     end

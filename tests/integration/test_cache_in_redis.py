@@ -82,6 +82,16 @@ def test_an_answer_goes_when_its_time_is_over_and_is_counted_no_more(ledger: Led
     assert ledger.redis.zcard(keys.CACHED) == 1
 
 
+def test_one_step_lets_go_of_a_hundred_at_most_whose_time_is_over(ledger: Ledger) -> None:
+    ledger.redis.zadd(keys.CACHED, {keys.cache("acme", str(number)): 1 for number in range(150)})
+
+    put(ledger, 1)
+
+    assert ledger.redis.zcard(keys.CACHED) == 50 + 1
+    put(ledger, 2)
+    assert ledger.redis.zcard(keys.CACHED) == 2
+
+
 def test_forgetting_looks_through_all_of_a_large_cache(ledger: Ledger) -> None:
     for number in range(1500):
         call = cache.keep(kept("x"), *asked(number), ttl_ms=HOUR_MS, most_bytes=10**9)
