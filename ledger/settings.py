@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from ledger import environment, toml_config
+from ledger.api_key import ApiKey
 from ledger.budget_spec import EVERY, BudgetSpec, parse_budgets
 from ledger.environment import Given, nearest, setting
 from ledger.errors import InvalidSetting
@@ -63,7 +64,6 @@ def _absolute(path: Path) -> Path:
 CacheDir = Annotated[Path, AfterValidator(_absolute)]
 Seconds = Annotated[float, Field(gt=0, le=365 * DAY_S)]
 Url = Annotated[str, AfterValidator(_url)]
-Key = Annotated[SecretStr, Field(min_length=1)]
 Instances = tuple[InstanceSpec, ...]
 Budgets = dict[str, dict[str, BudgetSpec]]
 Prices = dict[str, Price]
@@ -105,7 +105,7 @@ class Settings(BaseModel):
         "`\"big\" = [\"small\"]`; in the variable as JSON.")
     ctx_tokens: int = setting(4096, "APEX_LLM_CTX_TOKENS",
         about="Context window of a model in the process, tokens.", ge=1)
-    api_key: Key | None = setting(None, "LLM_API_KEY",
+    api_key: ApiKey | None = setting(None, "LLM_API_KEY",
         about="Key for the API of `remote`, `openai`, `vllm` and `anthropic`; never shown.")
     api_base: Url | None = setting(None, "LLM_API_BASE",
         about="Base URL of the backend's API.")

@@ -533,6 +533,21 @@ def test_errors_are_told_apart_in_the_apis_words(
     assert text_of(pieces_of(backend, SHORT)) == GREETING
 
 
+def test_the_key_of_the_environment_is_in_no_message(
+    server: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", f"{KEY}\n")
+    server.script.append(lambda one: refuse(one, 401, "authentication_error", f"bad key {KEY}"))
+
+    with (
+        loaded({"backend": "anthropic", "model": MODEL, "base_url": server.url}) as backend,
+        pytest.raises(BackendAuth) as raised,
+    ):
+        pieces_of(backend, SHORT)
+
+    assert raised.value.said == "bad key ***"
+
+
 def test_an_error_of_a_proxy_is_told_by_its_status(backend: Backend, server: FakeAnthropic) -> None:
     server.script.append(lambda one: one.reply(502, "<html>Bad Gateway</html>"))
     server.script.append(lambda one: one.reply(429, "slow down", {"retry-after": "3"}))

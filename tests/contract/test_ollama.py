@@ -18,6 +18,7 @@ from ledger.errors import (
     InvalidSetting,
     ModelNotFound,
     RateLimited,
+    to_record,
 )
 from ledger.tool_calls import put_together
 from tests.support.fake_ollama import MODEL, WINDOW, FakeOllama, send_lines
@@ -517,3 +518,28 @@ def test_an_iterator_that_is_closed_leaves_the_server(backend: Backend, server: 
     pieces.close()  # type: ignore[attr-defined]  # what the runner does with it
 
     assert server.left.wait(PATIENCE_S)
+
+
+def test_the_key_of_the_environment_is_in_no_message(
+    server: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "secret-key\n")
+    with loaded(table(server)) as backend:
+        server.script.append(lambda one: one.reply(401, {"error": "bad key secret-key"}))
+
+        with pytest.raises(BackendAuth) as raised:
+            pieces_of(backend, SHORT)
+
+    assert raised.value.said == "bad key ***"
+    assert server.asked[-1].headers["authorization"] == "Bearer secret-key"
+
+
+def test_a_key_of_the_environment_that_cannot_be_sent_is_refused_and_not_shown(
+    server: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "sk-\nhidden")
+
+    with pytest.raises(BackendAuth, match="check OLLAMA_API_KEY") as raised:
+        created(table(server)).load()
+
+    assert "hidden" not in str(to_record(raised.value))

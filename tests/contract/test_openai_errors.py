@@ -29,6 +29,7 @@ from tests.support.fake_openai import (
     refuses,
     says,
 )
+from tests.support.loaded import loaded, pieces_of
 from workers import backends
 from workers.backends import Run
 
@@ -262,6 +263,17 @@ def test_the_key_is_in_no_message() -> None:
 
     assert KEY not in str(to_record(error))
     assert "***" in error.message
+
+
+def test_a_user_and_password_of_an_address_are_in_no_message() -> None:
+    with fake_openai.serving(breaks_off_after("a")) as server:
+        url = server.url.replace("http://", "http://user:hidden@") + "?key=hidden"
+        table = {"backend": "openai", "base_url": url, "model": MODEL}
+        with loaded(table) as backend, pytest.raises(BackendError) as raised:
+            pieces_of(backend, "hi")
+
+    assert "127.0.0.1" in raised.value.message
+    assert "hidden" not in str(to_record(raised.value))
 
 
 def test_answers_of_no_known_form_are_errors_too() -> None:

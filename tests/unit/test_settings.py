@@ -407,6 +407,19 @@ def test_secrets_are_never_shown() -> None:
     assert "hidden" not in complaint({"REDIS_URL": "hidden@host"})
 
 
+def test_a_keys_newline_is_no_part_of_it() -> None:
+    key = load({"LLM_API_KEY": "sk-1\n"}).api_key
+    assert key is not None
+    assert key.get_secret_value() == "sk-1"
+
+
+@pytest.mark.parametrize("key", ["sk-\nhidden", "sk-hiddén", "sk-hidden\x00"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    said = complaint({"LLM_API_KEY": key})
+
+    assert said == "LLM_API_KEY: the key has a character that no key has; copy it again."
+
+
 # --- child processes ---
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True).filter(
@@ -415,6 +428,7 @@ names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True).filter
 amounts = st.decimals(0, 1000, places=4)
 tokens = st.integers(1, 2**53 - 1)
 words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+keys = st.text(st.characters(codec="ascii", exclude_categories=["C", "Z"]), min_size=1)
 specs = st.builds(
     InstanceSpec,
     name=names,
@@ -438,7 +452,7 @@ specs = st.builds(
             "instances": st.integers(1, 20)
             | st.lists(specs, min_size=1, max_size=4, unique_by=lambda one: one.name).map(tuple),
             "gguf_model_path": words.map(Path),
-            "api_key": words,
+            "api_key": keys,
             "temperature": st.floats(0, 10),
             "lease_s": st.floats(0.001, 100),
             "mock_directives": st.booleans(),

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import anthropic
 import httpx2
 
+from ledger.api_key import tidy
+from ledger.errors import BackendError
 from ledger.settings import Settings
 from workers.backends.anthropic.errors import error_of, no_key
 from workers.backends.anthropic.options import AnthropicOptions
@@ -30,7 +32,7 @@ class AnthropicClient:
     """One server, asked about one model; to be used in one event loop.
 
     Raises:
-        BackendAuth: the SDK is told of a key that it cannot find.
+        BackendAuth: the SDK is told of a key that it cannot find, or finds one that cannot be sent.
     """
 
     def __init__(self, model: str, options: AnthropicOptions, settings: Settings) -> None:
@@ -46,6 +48,11 @@ class AnthropicClient:
             )
         except anthropic.CredentialsError as error:
             raise no_key(str(error)) from error
+        try:
+            self._key = tidy(self._sdk.api_key) if self._sdk.api_key else ""
+        except ValueError as error:  # one of the environment
+            raise no_key(str(error)) from None
+        self._sdk.api_key = self._key or None
         url = self._sdk.base_url
         self.where = f"{url.scheme}://{url.netloc.decode()}"
 
@@ -60,7 +67,7 @@ class AnthropicClient:
         except _ERRORS as error:
             if isinstance(error, anthropic.NotFoundError) and self._sdk.base_url.host != OWN_HOST:
                 return Facts()
-            raise error_of(error, where=self.where, model=self._model) from error
+            raise self._told(error) from error
         except TypeError as error:  # so the SDK says that it has found no key
             raise no_key("there is none") from error
         can = model.capabilities
@@ -77,8 +84,11 @@ class AnthropicClient:
                 async for event in stream:
                     yield event
         except _ERRORS as error:
-            raise error_of(error, where=self.where, model=self._model) from error
+            raise self._told(error) from error
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._sdk.close()
+
+    def _told(self, error: Exception) -> BackendError:
+        return error_of(error, where=self.where, model=self._model, key=self._key)

@@ -49,18 +49,19 @@ _SIZES = re.compile(r"(\d+)(?: tokens| \+ \d+) > (\d+)")
 _BLOCKED = re.compile(r"content filtering policy", re.IGNORECASE)
 
 
-def error_of(error: Exception, *, where: str, model: str) -> BackendError:
+def error_of(error: Exception, *, where: str, model: str, key: str) -> BackendError:
     """The error that ``error`` of the SDK or of its HTTP client means.
 
     Args:
         where: the server, for the sentence.
         model: the one that was asked.
+        key: is in no sentence.
     """
     if isinstance(error, anthropic.APIStatusError):
-        return _told(error, where, model)
+        return _told(error, where, model, key)
     if isinstance(error, anthropic.CredentialsError):
-        return no_key(str(error))
-    reason = str(error.__cause__ or error) or type(error).__name__
+        return no_key(in_short(error, key))
+    reason = in_short(str(error.__cause__ or error) or type(error).__name__, key)
     return unreachable(where, reason, error)
 
 
@@ -86,10 +87,10 @@ def refused(said: str) -> ContentRefused:
     return ContentRefused(backend=BACKEND, said=in_short(said), retriable=False)
 
 
-def _told(error: anthropic.APIStatusError, where: str, model: str) -> BackendError:
+def _told(error: anthropic.APIStatusError, where: str, model: str, key: str) -> BackendError:
     status = error.status_code
     kinds = {error.type, _TYPE_OF.get(status)}
-    said = in_short(error.api_message or error.message)
+    said = in_short(error.api_message or error.message, key)
     facts: dict[str, Any] = {"backend": BACKEND, "said": said, "retriable": False}
     if kinds & _KEY:
         return BackendAuth(**facts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ledger.api_key import ApiKey
 from workers.backends.options import BackendOptions, Url
 
 OWN_FIELDS = ("model", "messages", "system", "stream", "max_tokens")
@@ -31,7 +32,7 @@ class AnthropicOptions(BackendOptions):
     """
 
     base_url: Url | None = None
-    api_key: SecretStr | None = Field(default=None, min_length=1)
+    api_key: ApiKey | None = None
     window: int | None = Field(default=None, ge=1)
     prompt_cache: bool = True
     cache_ttl: Literal["5m", "1h"] = "5m"

@@ -9,6 +9,7 @@ it, and bodies go and come as they are.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -16,17 +17,25 @@ import httpx
 import ollama
 from pydantic import SecretStr
 
-from ledger.errors import BackendError
+from ledger.api_key import tidy
+from ledger.errors import BackendAuth, BackendError
 from workers.backends.ollama import errors as ollama_errors
+from workers.backends.servers.said import in_short
 
 CONNECT_S = 10.0
 
 
 class OllamaClient(ollama.AsyncClient):
-    """One server, asked about one model; to be used in one event loop."""
+    """One server, asked about one model; to be used in one event loop.
+
+    Raises:
+        BackendAuth: the environment has a key that cannot be sent.
+    """
 
     def __init__(self, base_url: str | None, api_key: SecretStr | None, model: str) -> None:
-        headers = {"authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else None
+        key = api_key.get_secret_value() if api_key else os.environ.get("OLLAMA_API_KEY", "")
+        self._key = _tidy(key)
+        headers = {"authorization": f"Bearer {self._key}"} if self._key else None
         # No limit on reading: a long prompt on a slow machine takes minutes until the first token.
         timeout = httpx.Timeout(None, connect=CONNECT_S)
         # Without the path of its OpenAI-compatible API, which LLM_API_BASE may have.
@@ -67,7 +76,7 @@ class OllamaClient(ollama.AsyncClient):
                     yield part
         except httpx.RequestError as error:
             raise ollama_errors.unreachable(
-                self.where, str(error) or type(error).__name__, error
+                self.where, in_short(str(error) or type(error).__name__, self._key), error
             ) from error
         except (ValueError, AttributeError) as error:
             raise ollama_errors.unreachable(self.where, "it sent what is not JSON") from error
@@ -81,8 +90,21 @@ class OllamaClient(ollama.AsyncClient):
         self, part: dict[str, Any], status: int, headers: Mapping[str, str] | None = None
     ) -> BackendError:
         return ollama_errors.refusal(
-            status, str(part.get("error")), where=self.where, model=self._model, headers=headers
+            status,
+            in_short(part.get("error"), self._key),
+            where=self.where,
+            model=self._model,
+            headers=headers,
         )
+
+
+def _tidy(key: str) -> str:
+    try:
+        return tidy(key) if key.strip() else ""
+    except ValueError as error:
+        raise BackendAuth(
+            f"{error}; check OLLAMA_API_KEY.", backend=ollama_errors.BACKEND, said=str(error)
+        ) from None
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

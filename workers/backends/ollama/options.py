@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
+from ledger.api_key import ApiKey
 from ledger.settings import Settings
 from workers.backends.options import BackendOptions, Url
 
@@ -40,7 +41,7 @@ class OllamaOptions(BackendOptions):
     """
 
     base_url: Url | None = None
-    api_key: SecretStr | None = None
+    api_key: ApiKey | None = None
     num_ctx: int | None = Field(default=None, ge=1)
     keep_alive: str | int | float | None = None
     pull: bool = False

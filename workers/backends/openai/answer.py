@@ -89,13 +89,13 @@ class Answers:
                         yield piece
         except (openai.OpenAIError, json.JSONDecodeError) as error:
             if not reader.complete:
-                raise self._errors.of(error, endpoint.url) from error
+                raise self._errors.of(error, endpoint.where) from error
         if not reader.complete:
-            raise self._errors.lost(endpoint.url, CUT_OFF)
+            raise self._errors.lost(endpoint.where, CUT_OFF)
         if reader.refusal or reader.finish == "content_filter":
             raise self._errors.refused(reader.refusal or "its content filter stopped the answer")
         if reader.finish in BROKEN_OFF:
-            raise self._errors.lost(endpoint.url, f"it ended the answer with {reader.finish!r}")
+            raise self._errors.lost(endpoint.where, f"it ended the answer with {reader.finish!r}")
         yield reader.last()
 
     async def _ids_up_to(
@@ -129,7 +129,7 @@ class Answers:
                 stream_cls=openai.AsyncStream[object],
             )
         except openai.OpenAIError as error:
-            told = self._errors.of(error, endpoint.url)
+            told = self._errors.of(error, endpoint.where)
             if told.facts.get("lost"):  # it is not there: it may be starting again
                 told.facts["retry_after_s"] = min(AWAY_S * AWAY_TIMES ** (run.attempt - 1), MOST_S)
             raise told from error

@@ -22,6 +22,7 @@ from workers.backends.openai.dialect import Dialect
 from workers.backends.openai.errors import Errors
 from workers.backends.openai.options import OpenAIOptions
 from workers.backends.options import parse
+from workers.backends.servers.address import shown
 from workers.backends.servers.io_thread import IoThread
 from workers.backends.servers.likely_count import LikelyCount
 
@@ -159,7 +160,7 @@ class OpenAIBackend:
         self._model = self._model or next(iter(models), "")
         if not self._model:
             raise InvalidSetting(
-                f"{self._spec.name}: {self._urls[0]} lists no model; set model in its table."
+                f"{self._spec.name}: {shown(self._urls[0])} lists no model; set model in its table."
             )
         window = models.get(self._model, {}).get("max_model_len")
         if not self._window and self._dialect.tokenizer and isinstance(window, int):

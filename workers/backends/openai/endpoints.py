@@ -17,6 +17,7 @@ from typing import Any
 from ledger.errors import BackendError
 from workers.backends.openai.berths import Berths
 from workers.backends.openai.breaker import Breaker
+from workers.backends.servers.address import shown
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,12 @@ LOOK_S = 0.02  # how often a request looks for a berth while all are taken
 
 
 class Endpoint:
-    """One server: its address, a client for it, and how it does."""
+    """One server: its address, also as it may be shown, a client for it, and how it does."""
 
     def __init__(self, url: str, client: Any, berths: Berths | None = None) -> None:
         """``berths``: None where it is the only one and takes any number of requests."""
         self.url, self.client = url, client
+        self.where = shown(url)
         self.breaker = Breaker()
         self._berths = berths
 
@@ -98,7 +100,7 @@ class Endpoints:
             return
         if not endpoint.breaker.failed(lost=bool(error.facts.get("lost"))):
             return
-        log.warning("%s is left out until it answers again: %s", endpoint.url, error)
+        log.warning("%s is left out until it answers again: %s", endpoint.where, error)
         healing = asyncio.get_running_loop().create_task(self._heal(endpoint))
         self._healing.add(healing)
         healing.add_done_callback(self._healing.discard)
@@ -138,7 +140,7 @@ class Endpoints:
                 breaker.succeeded()
                 break
             breaker.probe_failed()
-        log.warning("%s answers again.", endpoint.url)
+        log.warning("%s answers again.", endpoint.where)
 
 
 def _weight(session: str, url: str) -> bytes:

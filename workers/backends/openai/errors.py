@@ -16,10 +16,10 @@ from ledger.errors import (
     ServerAway,
 )
 from workers.backends.servers.retry_after import LONGEST_S, retry_after_s
+from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
 from workers.backends.servers.unreached import unreached
 
-LONGEST = 300
 DEFAULT_RETRY_S = 5.0
 
 # Where a server has no code for it: vLLM, llama.cpp and LM Studio in this order.
@@ -110,11 +110,7 @@ class Errors:
         return BackendError(f"{where} does not take the request ({said}); change it.", **facts)
 
     def _clean(self, words: str) -> str:
-        """One line of bounded length, without a full stop, and without the key."""
-        line = " ".join(words.split())
-        if self._key:
-            line = line.replace(self._key, "***")
-        return line[:LONGEST].rstrip(". ")
+        return in_short(words, self._key)
 
 
 def in_words(words: str) -> float | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ledger.api_key import ApiKey
 from workers.backends.options import BackendOptions
 
 OWN_FIELDS = ("model", "messages", "prompt", "stream", "stream_options", "n", "echo")
@@ -38,7 +39,7 @@ class OpenAIOptions(BackendOptions):
 
     base_url: Url | None = None
     endpoints: tuple[Url, ...] = ()
-    api_key: SecretStr | None = Field(default=None, min_length=1)
+    api_key: ApiKey | None = None
     organization: str | None = None
     project: str | None = None
     api: Literal["chat", "completions"] = "chat"

@@ -96,9 +96,9 @@ class Servers:
             page = await endpoint.client.models.list(timeout=PROBE_S)
             return [one.model_dump() for one in page.data or ()]
         except openai.OpenAIError as error:
-            told = self._errors.of(error, endpoint.url)
+            told = self._errors.of(error, endpoint.where)
         except ValueError as error:  # no JSON
-            told = self._errors.lost(endpoint.url, str(error))
+            told = self._errors.lost(endpoint.where, str(error))
         return told if told.retriable or isinstance(told, BackendAuth) else []
 
 

@@ -83,6 +83,6 @@ class Tokenizer:
                 options={"timeout": most_s},
             )
         except (openai.OpenAIError, ValueError) as error:
-            log.info("%s does not count tokens: %s", endpoint.url, type(error).__name__)
+            log.info("%s does not count tokens: %s", endpoint.where, type(error).__name__)
             return None
         return answer if isinstance(answer, dict) else None

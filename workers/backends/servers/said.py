@@ -5,6 +5,9 @@ from __future__ import annotations
 LONGEST = 300
 
 
-def in_short(words: object) -> str:
-    """One line of bounded length, without a full stop."""
-    return " ".join(str(words).split())[:LONGEST].rstrip(". ")
+def in_short(words: object, key: str = "") -> str:
+    """One line of bounded length, without a full stop, and without the API's ``key``."""
+    line = " ".join(str(words).split())
+    if key:
+        line = line.replace(key, "***")
+    return line[:LONGEST].rstrip(". ")
