@@ -115,7 +115,8 @@ def begin(job_id: str, key: CacheKey, *, instance: str) -> Call[Kept | Literal["
     """Asks whether a job that has been claimed has to run.
 
     Reads as the answer of an equal one; as ``wait`` while an equal one runs, whose end wakes this
-    one; otherwise as ``run``: equal ones wait for this one now, until :func:`end`.
+    one; otherwise as ``run``: equal ones wait for this one now, until :func:`end`, unless an equal
+    one left no answer a moment ago.
     """
 
     def read(reply: list[Any]) -> Kept | Literal["wait", "run"]:
@@ -150,8 +151,10 @@ def keep(
     )
 
 
-def end(job_id: str, key: CacheKey) -> Call[list[tuple[str, str]]]:
+def end(job_id: str, key: CacheKey, *, apart_ms: int) -> Call[list[tuple[str, str]]]:
     """Says that nobody is to wait for this job any more.
+
+    Where it left no answer in Redis, equal ones run beside one another for ``apart_ms``.
 
     Reads as those that did, each with its instance: they are to be woken.
     """
@@ -160,7 +163,7 @@ def end(job_id: str, key: CacheKey) -> Call[list[tuple[str, str]]]:
         parts = (one.partition(" ") for one in reply)
         return [(job, instance) for instance, _, job in parts]
 
-    return Call("cache_end", key.run_keys, [job_id], read)
+    return Call("cache_end", [*key.run_keys, key.entry], [job_id, apart_ms], read)
 
 
 def forget(

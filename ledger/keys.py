@@ -109,7 +109,7 @@ def cache(tenant: str, digest: str) -> str:
 
 
 def cache_run(tenant: str, digest: str) -> str:
-    """String: the job whose answer equal ones wait for."""
+    """String: the job whose answer equal ones wait for, as ``id instance``; empty: for none."""
     return f"{PREFIX}cache-run:{quote(tenant)}:{digest}"
 
 

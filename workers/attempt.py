@@ -44,7 +44,7 @@ class Attempt:
 
     def run(self) -> Ended:
         """Returns the outcome, and for a job that failed the sentence that says why."""
-        ending = Ending(self._place, self._claim, self._request, self._allowance, self._so_far)
+        ending = self._ending
         try:
             control = self._generate()
         except Exception as error:  # noqa: BLE001  a backend may raise anything
@@ -60,6 +60,14 @@ class Attempt:
                 self._so_far.finish_reason = "length"
                 return ending.succeed()
         return FENCED
+
+    def stop(self) -> Ended:
+        """Ends the job, of which the ledger wants no more, without having made anything."""
+        return self._ending.stop()
+
+    @property
+    def _ending(self) -> Ending:
+        return Ending(self._place, self._claim, self._request, self._allowance, self._so_far)
 
     def heed(self) -> None:
         """Looks, while no chunk tells it, whether the answer is still wanted. For another thread.
@@ -207,7 +215,7 @@ class Attempt:
         )
         if late is not None:
             raise late
-        if 0 < claim.episode_deadline_ms < claim.claimed_ms:
+        if claim.episode_over:
             raise why_it_must_stop(place.ledger, claim.job_id, place.settings)
 
 

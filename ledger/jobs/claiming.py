@@ -29,6 +29,11 @@ class Claim:
     episode_deadline_ms: int = 0
     lifted: int = 0
 
+    @property
+    def episode_over(self) -> bool:
+        """Whether the deadline of its episode had passed when it was claimed."""
+        return 0 < self.episode_deadline_ms < self.claimed_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Noop:

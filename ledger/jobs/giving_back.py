@@ -32,14 +32,15 @@ def requeue(
     failed: bool,
     wait_ms: int = 0,
     lease_over: bool = False,
+    shares: bool = False,
     rest: Rest | None = None,
 ) -> Call[Literal["queued", "exhausted", "stopped", "fenced", "renewed"]]:
     """Gives a running job back, before all others of its band; ``failed`` spends one attempt.
 
     It waits ``wait_ms`` until it is run again, or longer after several failures. With
     ``lease_over`` only a job is given back whose lease has run out. With a ``rest`` its instance
-    starts no job until that is over, and a job that has made nothing yet has its limit in the
-    queue again.
+    starts no job until that is over; ``shares``: it waits for an equal job. In both cases one that
+    has made nothing yet has its limit in the queue again, and ``reason`` is told its readers once.
 
     Reads as ``exhausted`` when that was its last attempt or the rest's patience is over, and
     ``stopped`` when it was cancelled meanwhile: nothing was changed, and the caller ends it with
@@ -72,6 +73,7 @@ def requeue(
             int(failed),
             wait_ms,
             int(lease_over),
+            int(shares),
             *((rest.ms, rest.patience_ms) if rest else ()),
         ],
         lambda reply: reply,
@@ -109,6 +111,7 @@ def fall_back(
             keys.woken(target),
             keys.fair(target),
             keys.queue(target),
+            keys.EXPIRING,
         ],
         [
             job_id,

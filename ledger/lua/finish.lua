@@ -8,6 +8,7 @@
 --      8 ttl ms  9 prompt tokens  10 model  11 ms that usage is kept
 --      where a turn is added: 12 turn JSON  13 system messages or ''  14 most turns  15 most bytes
 --      16 the session's ttl ms
+--      where the answer was made by another job, instead: 12 JSON of the event that has all of it
 -- Returns 'finished' | 'fenced'
 --!include _clock
 --!include _events
@@ -23,10 +24,15 @@ if h[2] ~= 'running' then return 'fenced' end
 local now = now_ms()
 local prompt = math.max(tonumber(ARGV[9]), tonumber(h[4] or 0))
 local levels = tail(KEYS, 9)
-local session = ARGV[12] and table.remove(levels)
+local session = ARGV[13] and table.remove(levels)
+local seq = h[7]
 redis.call('ZREM', KEYS[5], ARGV[1])
+if ARGV[12] and not session then
+  seq = (seq or 0) + 1
+  pcall(append_event, KEYS[3], seq, ARGV[12])  -- close_job sees to a stream that is damaged
+end
 close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], levels, {
-  held = h[6], seq = h[7], tenant = h[8], agent = h[9],
+  held = h[6], seq = seq, tenant = h[8], agent = h[9],
   state = ARGV[3], record = ARGV[4], body = ARGV[5], meta_channel = ARGV[6], meta = ARGV[7],
   ttl_ms = ARGV[8], prompt = prompt, made = tonumber(h[3]), now = now,
   usage = { keys = KEYS[7], tenants = KEYS[8], model = ARGV[10], keep_ms = ARGV[11] } })

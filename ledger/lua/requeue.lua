@@ -6,18 +6,22 @@
 -- answers the same.
 --
 -- Where its provider takes no more requests for now, its instance rests (see _routes.lua), and it
--- waits like one whose wake-up is lost: mend.lua wakes it, before all others. If it has made nothing
--- yet, its time in the queue goes on.
+-- waits like one whose wake-up is lost: mend.lua wakes it, before all others.
+--
+-- Where it only waits, for its provider or for an equal job, its time in the queue goes on if it has
+-- made nothing yet, and readers are told of the first time alone: it may happen every few seconds.
 --
 -- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving  8 delayed  9 expiring
 -- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)  5 ms to wait at least
 --      6 1: only if its lease is over
---      where the instance is to rest: 7 ms  8 ms since its first such rest until it is given up
+--      7 1: it waits for an equal job
+--      where the instance is to rest: 8 ms  9 ms since its first such rest until it is given up
 -- Returns 'queued' | 'fenced' | 'renewed' (its lease is not over)
 --      | 'exhausted' or 'stopped' (it was cancelled): nothing was changed, the caller ends it
 --!include _clock
 --!include _events
 --!include _order
+--!include _queue_time
 local LONGEST_PAUSE_MS = 60000
 
 -- 0, 1, 4, 16, 60 s: a process may be lost once by accident.
@@ -25,15 +29,8 @@ local function pause_after(failures)
   return failures < 2 and 0 or math.min(1000 * 4 ^ (failures - 2), LONGEST_PAUSE_MS)
 end
 
--- Until when a job may wait in the queue that has made nothing yet; nil: as long as it takes.
-local function longest_wait()
-  local w = redis.call('HMGET', KEYS[1], 'limits', 'submitted', 'made', 'prompt')
-  local queue_ms = w[1] and w[1]:match('^%d+')
-  if queue_ms and w[3] == '0' and not w[4] then return w[2] + queue_ms end
-end
-
 local h = redis.call('HMGET', KEYS[1], 'fence', 'state', 'failures', 'attempts', 'band', 'seq',
-  'claimed', 'spent', 'stop', 'lifted')
+  'claimed', 'spent', 'stop', 'lifted', 'rested', 'shares')
 if h[1] ~= ARGV[2] then return 'fenced' end
 if h[2] == 'queued' then return 'queued' end
 if h[2] ~= 'running' then return 'fenced' end
@@ -44,12 +41,8 @@ end
 if h[9] and h[9] ~= 'leave' then return 'stopped' end
 local failures, event = h[3] + ARGV[4], ARGV[3]
 if failures >= tonumber(h[4]) then return 'exhausted' end
-local pause, rest, until_when = tonumber(ARGV[5]), tonumber(ARGV[7]), nil
-if rest then
-  local first = redis.call('HGET', KEYS[1], 'rested') or now
-  if now - first >= tonumber(ARGV[8]) then return 'exhausted' end
-  until_when = longest_wait()
-end
+local pause, shares, rest = tonumber(ARGV[5]), ARGV[7] == '1', tonumber(ARGV[8])
+if rest and now - (h[11] or now) >= tonumber(ARGV[9]) then return 'exhausted' end
 if ARGV[4] == '1' then
   pause = math.max(pause_after(failures), pause)
   event = string.format('%s,"at_ms":%.0f}', event:sub(1, -2), now)
@@ -58,15 +51,20 @@ redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('SREM', KEYS[7], ARGV[1])
 if h[9] then redis.call('HDEL', KEYS[1], 'stop') end
 -- The run time counts from the claim and across attempts; time spent waiting does not.
-redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures, 'seq', h[6] + 1,
+redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures,
   'spent', (h[8] or 0) + now - h[7])
-append_event(KEYS[2], h[6] + 1, event)
+if not (rest and h[11] or shares and h[12]) then
+  redis.call('HSET', KEYS[1], 'seq', h[6] + 1)
+  append_event(KEYS[2], h[6] + 1, event)
+end
+if rest or shares then
+  redis.call('HSETNX', KEYS[1], rest and 'rested' or 'shares', now)
+  go_on_waiting(KEYS[1], KEYS[9], ARGV[1])
+end
 local template = redis.call('HGET', KEYS[3], 'wakeup')
 if rest then
   local over = math.max(now + rest, tonumber(redis.call('HGET', KEYS[3], 'rest') or 0))
   redis.call('HSET', KEYS[3], 'rest', string.format('%.0f', over))
-  redis.call('HSETNX', KEYS[1], 'rested', now)
-  if until_when then redis.call('ZADD', KEYS[9], string.format('%.0f', until_when), ARGV[1]) end
 end
 if rest and template then
   redis.call('ZADD', KEYS[4], now, ARGV[1])

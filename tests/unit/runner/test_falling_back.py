@@ -142,6 +142,18 @@ def test_nothing_is_void_where_nothing_was_made(scene: Scene) -> None:
     assert [event.kind for event in scene.events(job)] == ["requeued"]
 
 
+@pytest.mark.parametrize(("steps", "goes_on"), [([], True), ([Piece("a")], False)])
+def test_its_time_in_the_queue_goes_on_where_nothing_was_made(
+    scene: Scene, steps: list[Piece], goes_on: bool
+) -> None:
+    job = ask(scene, queue_timeout_s=100)
+
+    scene.run(job, Script([*steps, KEY]))
+
+    until_ms = scene.ledger.redis.zscore(keys.EXPIRING, job.id)
+    assert until_ms == (scene.facts(job).submitted_ms + 100_000 if goes_on else None)
+
+
 @pytest.mark.parametrize(
     "error",
     [

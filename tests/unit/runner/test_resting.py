@@ -92,6 +92,15 @@ def test_a_job_that_is_refused_often_is_not_given_up(scene: Scene) -> None:
     assert scene.record(job).attempt == 1
 
 
+def test_its_readers_are_told_once_that_it_waits(scene: Scene) -> None:
+    job = scene.submit()
+    for _ in range(3):
+        refuse(scene, job)
+        pass_the_rest(scene)
+
+    assert [event.kind for event in scene.events(job)] == ["requeued"]
+
+
 def test_it_goes_on_from_its_text(scene: Scene) -> None:
     job = scene.submit()
     scene.run(job, Script([Piece("a"), Piece("b"), limited()]))

@@ -12,6 +12,7 @@ from ledger.errors import BackendError
 from ledger.messages import State
 from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
+from producer import Job
 from tests.support.runner_scene import Interposed, Scene
 from tests.support.scripted import STOP, Letters, Script, pieces
 from workers.backends import Piece
@@ -128,6 +129,160 @@ def test_one_whose_run_was_lost_looks_for_itself(scene: Scene) -> None:
     assert scene.run(second, never())[0] is Outcome.SUCCEEDED
 
 
+def lose(scene: Scene, job: Job, *steps: Any) -> None:
+    """The job's process ends after these steps, and its next attempt is to follow."""
+
+    def end() -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        scene.run(job, Script([*steps, end]))
+    fence = scene.facts(job).fence
+    call = jobs.requeue(job.id, instance="inst0", fence=fence, reason="lost", failed=True)
+    assert scene.ledger.run(call) == "queued"
+
+
+def test_nobody_waits_for_one_that_was_given_to_another_instance(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    lose(scene, first)
+    scene.ledger.redis.hset(keys.job(first.id), "instance", "inst1")
+
+    assert scene.run(second, Script([Piece("b"), STOP]))[0] is Outcome.SUCCEEDED
+
+
+def test_nobody_waits_for_one_that_waits_for_another_instance(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    lose(scene, first)
+    scene.ledger.redis.hset(keys.job(second.id), "instance", "inst1")
+
+    answering = Script([Piece("b"), STOP])
+    assert scene.run(second, answering, instance="inst1")[0] is Outcome.SUCCEEDED
+
+
+def test_one_that_waits_to_run_again_is_waited_for_at_its_own_instance(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    lose(scene, first)
+
+    assert scene.run(second, never())[0] is Outcome.REQUEUED
+
+
+def test_one_that_is_waited_for_and_finds_an_answer_wakes_the_others(scene: Scene) -> None:
+    # Given one that lost its process, and one that waits for it
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    lose(scene, first, lambda: scene.run(second, never()))
+    # When one of another rank leaves the answer
+    urgent = scene.submit(**ASKED, priority="URGENT")
+    scene.run(urgent, Script([Piece("x"), STOP]))
+    assert second.id not in scene.woken()
+    assert scene.run(first, never())[0] is Outcome.SUCCEEDED
+    # Then
+    assert second.id in scene.woken()
+
+
+def test_where_an_answer_cannot_be_kept_equal_requests_do_not_wait_for_one_another(
+    scene: Scene,
+) -> None:
+    first, second, third = (scene.submit(**ASKED) for _ in range(3))
+    scene.run(first, Script([Piece("a"), Piece("", 0, "length")]))
+    met: list[Outcome] = []
+
+    def meet() -> None:
+        met.append(scene.run(third, Script([Piece("c"), STOP]))[0])
+
+    scene.run(second, Script([Piece("b"), meet, STOP]))
+
+    assert met == [Outcome.SUCCEEDED]
+
+
+def test_a_reader_gets_the_answer_once_whenever_a_process_is_killed(scene: Scene) -> None:
+    # Given
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    scene.run(first, Script([*pieces("one ", "two"), STOP]))
+
+    def killed() -> None:
+        raise SystemExit
+
+    # When
+    with pytest.raises(SystemExit):
+        scene.run(second, never(), Interposed(scene.ledger, before={"finish": killed}))
+    scene.give_back(second, jobs.Claim(second.id, scene.facts(second).fence, "", *[0] * 7))
+    scene.run(second, never(), Interposed(scene.ledger, lost={"finish": 2}))
+    # Then
+    assert scene.text(second) == scene.record(second).text == "one two"
+
+
+def test_the_time_in_the_queue_of_one_that_waits_goes_on(scene: Scene) -> None:
+    first = scene.submit(**ASKED, queue_timeout_s=100)
+    second = scene.submit(**ASKED, queue_timeout_s=100)
+    until_ms: list[Any] = []
+
+    def meet() -> None:
+        scene.run(second, never())
+        until_ms.append(scene.ledger.redis.zscore(keys.EXPIRING, second.id))
+
+    scene.run(first, Script([Piece("a"), meet, STOP]))
+
+    assert until_ms == [scene.facts(second).submitted_ms + 100_000]
+
+
+def test_one_whose_episode_is_over_ends_instead_of_waiting(scene: Scene) -> None:
+    # Given
+    scene.client.episode("night", token_budget=10_000)
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED, episode_id="night")
+    scene.ledger.redis.hset(keys.budget("episode", "default", "night"), "deadline", 1)
+    met: list[Outcome] = []
+    # When
+    scene.run(first, Script([Piece("a"), lambda: met.append(scene.run(second, never())[0]), STOP]))
+    # Then
+    assert met == [Outcome.FAILED]
+    error = scene.record(second).error
+    assert error is not None
+    assert error["code"] == "deadline_exceeded"
+
+
+def test_readers_are_told_once_that_it_waits(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+
+    def meet() -> None:
+        for _ in range(3):
+            assert scene.run(second, never())[0] is Outcome.REQUEUED
+
+    scene.run(first, Script([Piece("a"), meet, STOP]))
+
+    assert [event.kind for event in scene.events(second)] == ["requeued"]
+    scene.run(second, never())
+    assert scene.text(second) == "a"
+
+
+def test_many_that_wait_are_woken_together(scene: Scene) -> None:
+    first, *others = (scene.submit(**ASKED) for _ in range(5))
+    ledger = Noting(scene.ledger)
+
+    def meet() -> None:
+        for other in others:
+            scene.run(other, never())
+
+    scene.run(first, Script([Piece("a"), meet, STOP]), ledger)
+
+    assert set(scene.woken()) >= {other.id for other in others}
+    assert scene.paused() == []
+    assert "wake" not in ledger.asked
+
+
+def test_one_that_is_cancelled_as_it_begins_to_wait_ends_at_once(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    met: list[Outcome] = []
+    cancelled = Interposed(scene.ledger, before={"requeue": lambda: second.cancel() and None})
+
+    def meet() -> None:
+        met.append(scene.run(second, never(), cancelled)[0])
+
+    scene.run(first, Script([Piece("a"), meet, STOP]))
+
+    assert met == [Outcome.CANCELLED]
+    assert scene.record(second).state is State.CANCELLED
+
+
 def test_a_request_of_another_rank_does_not_wait(scene: Scene) -> None:
     first, urgent = scene.submit(**ASKED, priority="LOW"), scene.submit(**ASKED, priority="URGENT")
     met: list[Outcome] = []
@@ -175,7 +330,7 @@ def test_only_a_job_that_takes_part_makes_round_trips_for_it(scene: Scene) -> No
     assert round_trips(**ASKED) == [
         *("claim", "cache_begin", "emit", "cache_keep", "finish", "cache_end")
     ]
-    assert round_trips(**ASKED) == ["claim", "cache_begin", "emit", "finish"]
+    assert round_trips(**ASKED) == ["claim", "cache_begin", "finish"]
 
 
 @pytest.mark.parametrize("damage", ["no hash", "no record"])
