@@ -134,11 +134,23 @@ def test_the_instances_table_sets_what_is_the_same_for_all_requests(
     server: FakeAnthropic, options: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     with loaded(table(server, **options, extra_headers={"anthropic-beta": "b-1"})) as backend:
-        pieces_of(backend, SHORT)
+        pieces_of(backend, SHORT, 4096)
 
     [body] = server.of(PATH)
     assert body.items() >= sent.items()
     assert server.asked[-1].headers["anthropic-beta"] == "b-1"
+
+
+def test_an_answer_that_is_shorter_than_thoughts_may_be_goes_without_them(
+    server: FakeAnthropic,
+) -> None:
+    with loaded(table(server, thinking_tokens=1024)) as backend:
+        assert text_of(pieces_of(backend, SHORT, 1024)) == GREETING
+        pieces_of(backend, SHORT, 1025)
+
+    short, long = server.of(PATH)
+    assert "thinking" not in short
+    assert long["thinking"]["budget_tokens"] == 1024
 
 
 @pytest.mark.parametrize(

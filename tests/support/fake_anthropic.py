@@ -190,6 +190,8 @@ def _what_is_wrong(body: dict[str, Any]) -> str:
     """The API's words on what it does not take; empty if all is well."""
     for name in body.keys() - FIELDS:
         return f"{name}: Extra inputs are not permitted"
+    if body.get("thinking", {}).get("budget_tokens", 0) >= body["max_tokens"]:
+        return "`max_tokens` must be greater than `thinking.budget_tokens`."
     if body["messages"][0]["role"] != "user":
         return 'messages: first message must use the "user" role'
     if body["messages"][-1]["role"] != "user":

@@ -49,9 +49,13 @@ class AnthropicOptions(BackendOptions):
             raise ValueError("give thinking or thinking_tokens, and not both")
         return self
 
-    def how_to_think(self) -> dict[str, Any] | None:
-        """The API's ``thinking``; thoughts are told, which newer models do only when asked."""
+    def how_to_think(self, max_tokens: int) -> dict[str, Any] | None:
+        """The API's ``thinking``; thoughts are told, which newer models do only when asked. The API
+        wants ``max_tokens`` to be more than those of thoughts: a shorter answer goes without them.
+        """
         if self.thinking_tokens:
+            if max_tokens <= self.thinking_tokens:
+                return None
             told = {"display": "summarized", "budget_tokens": self.thinking_tokens}
             return {"type": "enabled", **told}
         if self.thinking == "adaptive":

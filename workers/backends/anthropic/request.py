@@ -55,7 +55,7 @@ def body_of(run: Run, model: str, options: AnthropicOptions, settings: Settings)
         "system": system,
         "messages": turns,
         "stop_sequences": list(request.stop),
-        "thinking": options.how_to_think(),
+        "thinking": options.how_to_think(run.max_tokens),
         "output_config": _output(request, options),
         **_tools(request),
         # The SDK has no parameters for these any more; only older models take them.
