@@ -22,6 +22,7 @@ from ledger.settings import Settings, load_settings
 from producer import Job, JobDead, JobExpired, LLMClient
 from tests.conftest import StartWorkers
 from tests.support.command import apexq
+from tests.support.fleet import come, instance_of
 from tests.support.hands import LISTS
 from tests.support.registering import OWNER, register
 from tests.support.waiting import eventually
@@ -435,6 +436,23 @@ def test_an_instance_is_not_forgotten_while_a_job_of_it_pauses(
     assert not ledger.run(retire("inst0"))
     job.cancel()
     assert ledger.run(retire("inst0"))
+
+
+def test_a_job_that_paused_while_its_instance_was_drained_goes_on_elsewhere(
+    client: LLMClient, ledger: Ledger, settings: Settings
+) -> None:
+    # Given
+    come(ledger, "inst0")
+    job = client.submit("hi", agent_id="a")
+    pause(ledger, job)
+    come(ledger, "inst1")
+    client.drain("inst0")
+    assert not ledger.run(retire("inst0"))
+    # When
+    ledger.redis.zadd(keys.DELAYED, {job.id: 1})
+    tick(ledger, settings)
+    # Then
+    assert instance_of(ledger, job.id) == "inst1"
 
 
 def test_jobs_of_an_instance_that_is_gone_do_not_keep_others_from_their_next_attempt(
