@@ -172,6 +172,21 @@ def test_other_kinds_of_models_go_on_and_keep_sessions_too(
     assert text_of(answer(backend, turn)) == text_of(whole)
 
 
+def test_a_model_that_cannot_step_back_hears_a_stop_before_it_reads_anew(
+    start: Start, tmp_path: Path
+) -> None:
+    backend = start(of_kind(tmp_path / "mistral", "mistral", sliding_window=16))
+    turn = asked("tell a story of it", max_tokens=30, session_id="s1")
+    answer(backend, turn)
+    stopped = Run(turn, turn.max_tokens)
+    stopped.stop.set()
+
+    assert list(backend.stream(stopped)) == []
+
+    answer(backend, turn)
+    assert backend.counters.read == backend.count_tokens(turn)  # the stopped one had read nothing
+
+
 def test_a_model_whose_state_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     shape = {"num_heads": 4, "head_dim": 32, "state_size": 16, "n_groups": 1, "expand": 2}
     folder = of_kind(tmp_path / "mamba", "mamba2", **shape)

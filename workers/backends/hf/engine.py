@@ -128,9 +128,7 @@ class HfEngine(Vocabulary):
         return one_by_one(self, sampler, place)
 
     def truncate(self, length: int) -> None:
-        """Forgets all tokens but the first ``length``. Where a layer cannot do that, everything is
-        forgotten and these are read again.
-        """
+        """Forgets all tokens but the first ``length``; all, where a layer cannot do that."""
         if length >= len(self.tokens):
             return
         kept = self.tokens[:length]
@@ -138,7 +136,6 @@ class HfEngine(Vocabulary):
             self.tokens = kept
         else:
             self.clear()
-            self.extend(kept, threading.Event())
 
     def clear(self) -> None:
         """Forgets everything; nothing has a way to the old cache from then on."""

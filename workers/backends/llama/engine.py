@@ -221,9 +221,7 @@ class Engine:
         return one_by_one(self, sampler, place)
 
     def truncate(self, length: int) -> None:
-        """Forgets all tokens but the first ``length``. Recurrent models cannot do that; they forget
-        everything and read these again.
-        """
+        """Forgets all tokens but the first ``length``; recurrent models forget all of them."""
         if length >= len(self.tokens):
             return
         kept = self.tokens[:length]
@@ -231,7 +229,6 @@ class Engine:
             self.tokens = kept
         else:
             self.clear()
-            self.extend(kept, threading.Event())
 
     def clear(self) -> None:
         """Forgets everything. What the cache's memory holds is out of reach from then on."""

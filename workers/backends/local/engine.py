@@ -88,7 +88,7 @@ class Engine(Protocol):
         ...
 
     def truncate(self, length: int) -> None:
-        """Forgets all tokens but the first ``length``."""
+        """Forgets all tokens but the first ``length``, or all where the model cannot step back."""
         ...
 
     def clear(self) -> None:

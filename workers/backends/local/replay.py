@@ -40,6 +40,17 @@ def continuation(engine: Engine, text: str) -> list[int]:
     return behind[len(anchor) :] if behind[: len(anchor)] == anchor else plain
 
 
+def step_back(engine: Engine, length: int, stop: threading.Event) -> bool:
+    """Forgets all tokens but the first ``length``, which some models then have to read again.
+
+    Returns False if it was told to stop.
+    """
+    kept = engine.tokens[:length]
+    engine.truncate(length)
+    missing = kept[len(engine.tokens) :]
+    return not missing or engine.extend(missing, stop)
+
+
 class Replay:
     """One such text. ``tokens`` are those that it was made of, as far as they are found."""
 
@@ -55,7 +66,8 @@ class Replay:
 
         Returns False if it was told to stop.
         """
-        self._engine.truncate(self._prompt_length)
+        if not step_back(self._engine, self._prompt_length, self._stop):
+            return False
         self._sampler.reset()
         self.tokens = continuation(self._engine, self._text)
         for token in self.tokens:
@@ -78,14 +90,18 @@ class Replay:
                 wanted = [expected, *self._rest_after(expected)]
             if not (wanted and self._fits(wanted[0]) and self._engine.room):
                 return self.take_any()  # the model's arithmetic differs from what it was
-            count, expected = self._read(wanted[: min(batch, self._engine.room)])
+            taken = self._read(wanted[: min(batch, self._engine.room)])
+            if taken is None:
+                return False
+            count, expected = taken
             del wanted[:count]
         return True
 
-    def _read(self, batch: list[int]) -> tuple[int, int]:
+    def _read(self, batch: list[int]) -> tuple[int, int] | None:
         """Reads a batch up to where the model would have chosen another token.
 
-        Returns how many were taken, and the model's choice behind them.
+        Returns how many were taken, and the model's choice behind them; None if it was told to
+        stop.
         """
         start = len(self._engine.tokens)
         self._engine.read(batch, all_logits=True)
@@ -96,8 +112,8 @@ class Replay:
             expected = self._sampler.choose(self._engine.logits(count - 1), len(self.tokens))
             if count < len(batch) and not self._goes_on(batch[count], expected):
                 break
-        self._engine.truncate(start + count)
-        return count, expected
+        whole = step_back(self._engine, start + count, self._stop)
+        return (count, expected) if whole else None
 
     def _goes_on(self, following: int, expected: int) -> bool:
         """True if the token that follows is the model's choice, or is all there is to take."""

@@ -116,8 +116,7 @@ class MlxEngine(Vocabulary):
 
     def truncate(self, length: int) -> None:
         """Forgets all tokens but the first ``length``. Some models' caches cannot do that (those of
-        recurrent ones, and sliding windows that are full): they forget everything and read these
-        again.
+        recurrent ones, and sliding windows that are full): they forget everything.
         """
         beyond = len(self.tokens) - length
         if beyond <= 0:
@@ -126,10 +125,8 @@ class MlxEngine(Vocabulary):
         if length and can_trim_prompt_cache(self._cache):
             trim_prompt_cache(self._cache, beyond)
             self.tokens = kept
-            return
-        self.clear()
-        if kept:
-            self.extend(kept, threading.Event())
+        else:
+            self.clear()
 
     def clear(self) -> None:
         """Forgets everything."""
