@@ -21,6 +21,7 @@ from ledger.settings import Settings
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY = 64  # one answer in so many, by its digest, has the size of the cache looked at
+PART_S = 3600.0  # a file that is still being written after so long has lost its writer
 
 
 class CacheFiles:
@@ -85,7 +86,8 @@ class CacheFiles:
             for path in folder.glob("*.json")
             if session_id is None or _whose(path) == (agent_id, session_id)
         ]
-        for path in gone:
+        # Whose a part is cannot be told; one that is being written now is missed by nobody.
+        for path in (*gone, *folder.glob("*.part")):
             path.unlink(missing_ok=True)
         if session_id is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -94,13 +96,16 @@ class CacheFiles:
     def _sweep(self) -> None:
         """Removes what is too old, and the oldest of what is too much."""
         left = self._most_bytes
-        for modified, size, path in sorted(self._files(), reverse=True):
+        for modified, size, path in sorted(self._files("*/*.json"), reverse=True):
             left -= size
             if left < 0 or self._now_s() - modified > self._ttl_s:
                 path.unlink(missing_ok=True)
+        for modified, _, path in self._files("*/*.part"):
+            if self._now_s() - modified > PART_S:
+                path.unlink(missing_ok=True)
 
-    def _files(self) -> Iterator[tuple[float, int, Path]]:
-        for path in self._folder.glob("*/*.json"):
+    def _files(self, pattern: str) -> Iterator[tuple[float, int, Path]]:
+        for path in self._folder.glob(pattern):
             try:
                 facts = path.stat()
             except FileNotFoundError:  # another process removed it
@@ -124,7 +129,7 @@ def _write(path: Path, data: bytes, now_s: float) -> None:
         os.utime(part, (now_s, now_s))
         part.replace(path)
     except BaseException:
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from ledger.cache import Kept
-from ledger.cache_files import SWEEP_EVERY, CacheFiles
+from ledger.cache_files import PART_S, SWEEP_EVERY, CacheFiles
 from ledger.cache_key import CacheKey, key_of
 from ledger.messages import Request, Result, State
 
@@ -79,6 +80,43 @@ def test_a_damaged_file_is_no_answer(
     path.write_bytes(damage)
     assert files.read(key(asked())) is None
     assert "cannot be read from the cache" in caplog.text
+
+
+def left_by_a_killed_process(folder: Path, clock: Days) -> Path:
+    (answer,) = folder.glob("cache/*/*.json")
+    part = answer.with_name("killed.part")
+    part.write_text("half an ans")
+    os.utime(part, (clock.now_s, clock.now_s))
+    return part
+
+
+def test_what_a_killed_process_was_writing_is_removed_after_an_hour(
+    files: CacheFiles, clock: Days, tmp_path: Path
+) -> None:
+    files.keep(ANSWER, asked(), key(asked()))
+    part = left_by_a_killed_process(tmp_path, clock)
+
+    def sweeping() -> None:
+        for number in range(10 * SWEEP_EVERY):
+            files.keep(ANSWER, asked(f"{number}"), key(asked(f"{number}")))
+
+    sweeping()
+    assert part.exists()
+    clock.now_s += PART_S + 1
+    sweeping()
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("session", [("a", "s"), (None, None)], ids=["session", "tenant"])
+def test_to_forget_removes_what_a_killed_process_was_writing(
+    files: CacheFiles, clock: Days, tmp_path: Path, session: tuple[str | None, str | None]
+) -> None:
+    files.keep(ANSWER, asked(), key(asked()))
+    part = left_by_a_killed_process(tmp_path, clock)
+
+    files.forget("acme", *session)
+
+    assert not part.exists()
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing_and_says_so(
