@@ -30,8 +30,9 @@ class Queue:
     ``ahead``: jobs of each band, URGENT first, that are served earlier. ``running``: jobs that run.
     ``run_ms``: the average run, 0 if none is known. ``state``, ``reason``: the instance's own,
     empty if it never registered. ``silent_ms``: since it was heard; -1: never. ``pause_ms``: that
-    the job waits before its next attempt. ``rest_ms``: that the instance starts no job, because its
-    model's provider takes no more requests.
+    the job waits before its next attempt, or, if it ``shares`` the run of an equal one, until it
+    looks for that by itself. ``rest_ms``: that the instance starts no job, because its model's
+    provider takes no more requests.
     """
 
     instance: str
@@ -44,6 +45,7 @@ class Queue:
     silent_ms: int
     pause_ms: int = 0
     rest_ms: int = 0
+    shares: bool = False
 
     @property
     def position(self) -> int:
@@ -53,7 +55,7 @@ class Queue:
     @property
     def eta_s(self) -> float | None:
         """Seconds until it starts, or None."""
-        if not self.run_ms or self._trouble():
+        if not self.run_ms or self._trouble() or self._waits_for_an_equal_one:
             return None
         waits_ms = max(self.pause_ms, self.rest_ms)
         return round((self.position * self.run_ms / self.slots + waits_ms) / 1000, 1)
@@ -61,9 +63,15 @@ class Queue:
     @property
     def why(self) -> str:
         """What it waits for."""
+        if self._waits_for_an_equal_one:
+            return "it waits for the answer to an equal request"
         if self.pause_ms:
             return f"its next attempt is in {math.ceil(self.pause_ms / 1000)} s"
         return self._trouble() or self._rests() or self._behind() or f"next on {self.instance}"
+
+    @property
+    def _waits_for_an_equal_one(self) -> bool:
+        return self.shares and self.pause_ms > 0
 
     def _trouble(self) -> str:
         """Why the instance takes no jobs now; empty if it does."""

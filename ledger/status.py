@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger import keys
@@ -146,11 +146,14 @@ def job_status(job_id: str, instance: str) -> Call[JobStatus]:
         flat, record, *place = reply
         if not flat:
             raise JobNotFound(job_id=job_id)
-        facts = facts_of(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), 0)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        facts = facts_of(job_id, fields, 0)
         if facts.state is not State.QUEUED:
             why = _how_it_is(facts, read_result(job_id, record))
             return JobStatus(job_id, facts.state, instance, None, None, why)
-        queue = Queue(instance, *place)
+        # A job pauses for no other reason before its first failure.
+        shares = "shares" in fields and facts.failures == 0
+        queue = replace(Queue(instance, *place), shares=shares)
         return JobStatus(job_id, facts.state, instance, queue.position, queue.eta_s, queue.why)
 
     return Call(

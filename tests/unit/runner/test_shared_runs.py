@@ -67,6 +67,19 @@ def test_one_that_comes_while_an_equal_one_runs_waits_for_its_answer(scene: Scen
     assert scene.record(second).text == "abcdef"
 
 
+def test_one_that_waits_says_for_what(scene: Scene) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    said: list[str] = []
+
+    def meet() -> None:
+        scene.run(second, never())
+        said.append(second.status().why)
+
+    scene.run(first, Letters("abcdef", at={3: meet}))
+
+    assert said == ["it waits for the answer to an equal request"]
+
+
 def test_one_whose_run_failed_runs_by_itself(scene: Scene) -> None:
     first, second = scene.submit(**ASKED), scene.submit(**ASKED)
 
