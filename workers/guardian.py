@@ -23,6 +23,7 @@ from workers.context import WorkerContext
 from workers.lost import settle_lost
 from workers.nudge import nudge
 from workers.processes import alive
+from workers.pulse import Pulse
 from workers.strays import Strays, Work
 from workers.ticker import Ticker
 
@@ -57,10 +58,11 @@ class Guardian:
         pool_pids: Callable[[], Iterable[int]],
         in_hand: Callable[[], Iterable[Work]],
         give_up: Callable[[str], None],
+        pulse: Pulse,
     ) -> None:
         self._ledger, self._context = ledger, context
         self._job_ids, self._pool_pids, self._in_hand = job_ids, pool_pids, in_hand
-        self._give_up = give_up
+        self._give_up, self._pulse = give_up, pulse
         self._running: tuple[RunningJob, ...] = ()  # as the ledger had them at the last tick
         self._nudged: dict[tuple[str, int], int] = {}  # since when, in Redis' time
         self._lost: set[str] = set()  # jobs whose process is gone: their leases are not renewed
@@ -89,6 +91,20 @@ class Guardian:
     def tick(self) -> None:
         """One sign of life, and what follows from its answer."""
         self._look([job_id for job_id in self._job_ids() if job_id not in self._lost])
+        if self._pulse.is_gone():
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """Ends a worker that takes no job any more, as if it were killed: what it has in hand goes
+        on elsewhere, or here once it is started again.
+        """
+        log.critical(
+            "%s: Celery's event loop stands still; this worker ends and is to be started again.",
+            self._context.instance.name,
+        )
+        for pid in self._pool_pids():
+            _kill(pid)
+        os._exit(os.EX_SOFTWARE)
 
     def see_off(self, grace_s: float) -> None:
         """Lets running jobs end for ``grace_s``, and gives back those that have not; when a worker

@@ -17,6 +17,7 @@ from ledger.redis_client import Ledger
 from workers.births import MOST_LOST
 from workers.context import WorkerContext
 from workers.guardian import Guardian
+from workers.pulse import Pulse
 from workers.strays import Work
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class GuardianStep(bootsteps.StartStopStep):
         super().__init__(worker, **kw)
         self._guardian: Guardian | None = None
         self._reaping: Any = None
+        self._pulse = Pulse()
 
     def start(self, worker: Any) -> None:
         context: WorkerContext = worker.app.context
@@ -48,6 +50,7 @@ class GuardianStep(bootsteps.StartStopStep):
             pool_pids=lambda: [process.pid for process in worker.pool._pool._pool],
             in_hand=lambda: _works(worker.pool._pool),
             give_up=partial(self._give_up, worker),
+            pulse=self._pulse,
         )
         self._guardian.start()
 
@@ -58,6 +61,7 @@ class GuardianStep(bootsteps.StartStopStep):
         self._reaping = hub.call_repeatedly(REAP_S, self._reap, worker)
 
     def _reap(self, worker: Any) -> None:
+        self._pulse.turn()
         pool, context = worker.pool._pool, worker.app.context
         pool.maintain_pool()
         living = {process.pid for process in pool._pool}
