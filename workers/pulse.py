@@ -1,8 +1,8 @@
 """Whether the event loop of a worker's parent turns.
 
 A loop that stands still takes no wake-up, while the guardian's thread goes on saying that the
-worker lives: a torture run found one in a read of Celery's that never returned, on the number of a
-pipe that was another one by then.
+worker lives: a torture run found one in a read of Celery's that never returned (see
+:func:`workers.guardian_step.forget_dead_pipes`).
 """
 
 from __future__ import annotations
