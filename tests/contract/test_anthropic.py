@@ -545,6 +545,18 @@ def test_errors_are_told_apart_in_the_apis_words(
     assert text_of(pieces_of(backend, SHORT)) == GREETING
 
 
+def test_a_page_of_a_proxy_in_the_models_place_is_waited_out(server: FakeAnthropic) -> None:
+    server.pages.append("<html>Back soon</html>")
+    backend = created(table(server))
+    said: list[str] = []
+
+    backend.load(said.append)
+
+    assert text_of(pieces_of(backend, SHORT)) == GREETING
+    backend.close()
+    assert "what it sent is no model" in said[0]
+
+
 def test_the_key_of_the_environment_is_in_no_message(
     server: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
 ) -> None:

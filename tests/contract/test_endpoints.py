@@ -32,6 +32,7 @@ from tests.support.llama_server import free_port
 from tests.support.waiting import eventually
 from workers import backends
 from workers.backends import Backend, Piece, Run
+from workers.backends.base import Say, unsaid
 from workers.backends.openai.berths import Berths
 from workers.backends.openai.breaker import Breaker
 
@@ -57,12 +58,12 @@ def make() -> Iterator[Make]:
     """A loaded backend ``vllm`` on these servers."""
     with ExitStack() as stack:
 
-        def make(*urls: str, **table: Any) -> Backend:
+        def make(*urls: str, say: Say = unsaid, **table: Any) -> Backend:
             spec = {"name": "inst0", "backend": "vllm", "endpoints": list(urls), **table}
             settings = load_settings(env={}, instances=[spec])
             backend = backends.create(settings.instances[0], settings)
             stack.callback(backend.close)
-            backend.load()
+            backend.load(say)
             return backend
 
         yield make
@@ -419,6 +420,36 @@ def test_an_endpoint_that_was_lost_is_asked_again_once_a_probe_has_found_it(
     lost.well = True
     # Then
     assert eventually(lambda: answer_of(backend) and len(lost.bodies) > asked)
+
+
+def test_a_page_of_a_proxy_in_a_probes_place_is_no_answer_and_not_the_last_probe(
+    serve: Serve, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an endpoint that is left out, before which a proxy says that it is being mended
+    monkeypatch.setattr("workers.backends.openai.breaker.FIRST_PAUSE_S", 0.05)
+    lost, other = serve(breaks_off_after(), answers_with("a")), serve(answers_with("a"))
+    backend = make(lost.url, other.url)
+    lost.page = "<html>Back soon</html>"
+    eventually(lambda: answer_of(backend) and lost.bodies)
+    eventually(lambda: lost.pages > 0)
+    asked = len(lost.bodies)
+    # When
+    lost.page = ""
+    # Then
+    assert eventually(lambda: answer_of(backend) and len(lost.bodies) > asked)
+
+
+def test_a_server_behind_a_proxys_page_is_waited_for(serve: Serve, make: Make) -> None:
+    server = serve(answers_with("Hello"))
+    server.page = "<html>Back soon</html>"
+
+    def comes(said: str) -> None:
+        assert "no list of models" in said
+        server.page = ""
+
+    backend = make(server.url, say=comes)
+
+    assert text_of(answer_of(backend)) == "Hello"
 
 
 def test_health_names_each_endpoint_when_none_answers(serve: Serve, make: Make) -> None:

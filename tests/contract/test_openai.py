@@ -116,6 +116,24 @@ def test_an_answer_never_counts_for_more_than_it_may_have(start: Start) -> None:
     assert [piece.finish_reason for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
 
 
+def test_tool_calls_end_as_such_also_where_the_server_says_stop(start: Start) -> None:
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f"}}
+    _, backend = start(says(chunk({"tool_calls": [call]}), chunk({}, finish="stop")))
+
+    assert answer_of(backend)[-1].finish_reason == "tool_calls"
+
+
+def test_a_token_that_is_ruled_out_has_the_least_logprob(start: Start) -> None:
+    ruled_out = {"token": "b", "logprob": float("-inf")}
+    told = {"content": [{"token": "a", "logprob": float("-inf"), "top_logprobs": [ruled_out]}]}
+    _, backend = start(says(chunk({"content": "a"}, logprobs=told), chunk({}, finish="stop")))
+
+    first, *_ = answer_of(backend, ask(logprobs=1))
+
+    [entry] = first.logprobs
+    assert (entry.logprob, entry.top[0].logprob) == (-9999.0, -9999.0)
+
+
 def test_tool_calls_go_through_unchanged(start: Start) -> None:
     # Given
     deltas = [

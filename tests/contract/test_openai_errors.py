@@ -28,6 +28,7 @@ from tests.support.fake_openai import (
     chunk,
     refuses,
     says,
+    usage,
 )
 from tests.support.loaded import loaded, pieces_of
 from workers import backends
@@ -211,9 +212,19 @@ def test_an_error_object_in_the_midst_of_a_stream_counts(
         says(chunk({"content": "Hel"}), done=False),
         says(chunk({"content": "Hel"})),
         says(chunk({"content": "Hel"}), "not JSON"),
+        says(chunk({"content": "Hel"}), ["no object"]),
+        says(chunk({"content": "Hel"}), {"choices": ["no object"]}),
         says(chunk({"content": "Hel"}), chunk({}, finish="abort")),
     ],
-    ids=["cut", "ended", "done without a finish", "damaged", "given up by the server"],
+    ids=[
+        "cut",
+        "ended",
+        "done without a finish",
+        "damaged",
+        "a list",
+        "a text",
+        "given up by the server",
+    ],
 )
 def test_an_answer_that_breaks_off_may_be_tried_again(answer: Answer) -> None:
     error = error_of(answer, read=1)
@@ -256,6 +267,22 @@ def test_a_content_filter_in_the_midst_of_an_answer_ends_it_as_refused() -> None
     error = error_of(says(chunk({"content": "How"}), chunk({}, finish="content_filter")), read=1)
 
     assert type(error) is ContentRefused
+
+
+def test_an_answer_that_a_filter_ends_is_charged_by_the_servers_counts() -> None:
+    stopped = says(
+        chunk({"content": "How"}), chunk({}, finish="content_filter"), chunk(usage=usage(31, 12))
+    )
+    with fake_openai.serving(stopped) as server:
+        table = {"backend": "openai", "base_url": server.url, "model": MODEL}
+        with loaded(table) as backend:
+            answer = backend.stream(Run(parse_request(prompt="hi", agent_id="a"), 50))
+            pieces = [next(answer), next(answer)]
+            with pytest.raises(ContentRefused):
+                next(answer)
+
+    assert sum(piece.tokens for piece in pieces) == 12
+    assert [piece.prompt_tokens for piece in pieces if piece.prompt_tokens] == [31]
 
 
 def test_the_key_is_in_no_message() -> None:

@@ -33,10 +33,13 @@ Event = tuple[str, dict[str, Any]]
 
 
 class FakeAnthropic(FakeServer):
-    """``cached``: tokens of each prompt that are read from, and written to, its cache."""
+    """``cached``: tokens of each prompt that are read from, and written to, its cache. ``pages``:
+    of a proxy, each sent once in the model's place.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.cached = (0, 0)
+        self.pages: list[str] = []
         self._ids = count()
         super().__init__(self._route, (PATH,), port)
 
@@ -47,7 +50,10 @@ class FakeAnthropic(FakeServer):
         elif "anthropic-version" not in given:
             refuse(exchange, 400, "invalid_request_error", "anthropic-version: header is required")
         elif exchange.path == f"/v1/models/{MODEL}":
-            exchange.reply(200, _model())
+            if self.pages:
+                exchange.reply(200, self.pages.pop(), {"content-type": "text/html"})
+            else:
+                exchange.reply(200, _model())
         elif exchange.path == PATH and exchange.body.get("model") == MODEL:
             self._message(exchange)
         elif exchange.path == PATH:

@@ -34,6 +34,8 @@ class FakeOpenAI(ThreadingHTTPServer):
         if window is not None:
             self.model["max_model_len"] = window
         self.well = True  # whether it answers the question for its models
+        self.page = ""  # what it answers that with instead
+        self.pages = 0  # times that it has
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.words: dict[int, str] = {}  # what tokens stand for
@@ -65,7 +67,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Its models."""
-        if self.server.well:
+        if self.server.page:
+            self.server.pages += 1
+            self.whole(200, self.server.page.encode(), "text/html", {})
+        elif self.server.well:
             self.json(200, {"object": "list", "data": [self.server.model]})
         else:
             self.json(503, {"error": {"message": "Loading model", "type": "unavailable_error"}})
@@ -89,9 +94,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         """A whole answer."""
-        data = json.dumps(body).encode()
+        self.whole(status, json.dumps(body).encode(), "application/json", headers or {})
+
+    def whole(self, status: int, data: bytes, kind: str, headers: dict[str, str]) -> None:
+        """A whole answer of any kind."""
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+        for name, value in {"Content-Type": kind, **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

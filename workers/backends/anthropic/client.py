@@ -11,7 +11,7 @@ import httpx2
 from ledger.api_key import tidy
 from ledger.errors import BackendError
 from ledger.settings import Settings
-from workers.backends.anthropic.errors import error_of, no_key
+from workers.backends.anthropic.errors import error_of, no_key, unreachable
 from workers.backends.anthropic.options import AnthropicOptions
 
 CONNECT_S = 10.0
@@ -70,8 +70,11 @@ class AnthropicClient:
             raise self._told(error) from error
         except TypeError as error:  # so the SDK says that it has found no key
             raise no_key("there is none") from error
-        can = model.capabilities
-        return Facts(model.max_input_tokens or 0, can is None or can.image_input.supported)
+        try:
+            can = model.capabilities
+            return Facts(model.max_input_tokens or 0, can is None or can.image_input.supported)
+        except AttributeError as error:  # a page of something else, such as a proxy's
+            raise unreachable(self.where, "what it sent is no model") from error
 
     async def events(self, body: dict[str, Any]) -> AsyncIterator[Any]:
         """The events of one answer. Closing this ends the work on the server.

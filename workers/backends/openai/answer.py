@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -85,7 +86,7 @@ class Answers:
         try:
             async with stream:
                 async for chunk in stream:
-                    for piece in reader.take(chunk):
+                    for piece in self._taken(reader, chunk, endpoint):
                         yield piece
         except (openai.OpenAIError, json.JSONDecodeError) as error:
             if not reader.complete:
@@ -93,10 +94,20 @@ class Answers:
         if not reader.complete:
             raise self._errors.lost(endpoint.where, CUT_OFF)
         if reader.refusal or reader.finish == "content_filter":
+            yield replace(reader.last(), finish_reason=None)  # what was made costs all the same
             raise self._errors.refused(reader.refusal or "its content filter stopped the answer")
         if reader.finish in BROKEN_OFF:
             raise self._errors.lost(endpoint.where, f"it ended the answer with {reader.finish!r}")
         yield reader.last()
+
+    def _taken(self, reader: Reader, chunk: Any, endpoint: Endpoint) -> list[Piece]:
+        try:
+            return list(reader.take(chunk))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            if reader.complete:
+                return []
+            why = "what it sent is no part of an answer"
+            raise self._errors.lost(endpoint.where, why) from error
 
     async def _ids_up_to(
         self, endpoint: Endpoint, request: Request, made: _Made

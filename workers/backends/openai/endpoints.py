@@ -136,11 +136,18 @@ class Endpoints:
             if breaker.closed:  # a request got through
                 break
             breaker.probe()
-            if await self._probe(endpoint) is None:
+            if await self._is_back(endpoint):
                 breaker.succeeded()
                 break
             breaker.probe_failed()
         log.warning("%s answers again.", endpoint.where)
+
+    async def _is_back(self, endpoint: Endpoint) -> bool:
+        try:
+            return await self._probe(endpoint) is None
+        except Exception:  # or it would be left out for ever
+            log.exception("The probe of %s failed.", endpoint.where)
+            return False
 
 
 def _weight(session: str, url: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ledger.messages import TokenLogprob
 from workers.backends.base import Piece
 
+LEAST = -9999.0  # a log probability, of a token that the model rules out
 NO_ID = -1  # OpenAI's API names tokens by their text only
 
 Json = dict[str, Any]
@@ -64,6 +65,7 @@ class Reader:
         self.counted = 0
         self.finish: str | None = None
         self.refusal = ""
+        self._calls = False
 
     @property
     def complete(self) -> bool:
@@ -81,6 +83,7 @@ class Reader:
         self.prompt_ids = told or self.prompt_ids
         self._waiting_ids += choices[0].get("token_ids") or ()
         self.refusal += delta.refusal
+        self._calls = self._calls or bool(delta.tool_calls)
         self.finish = delta.finish_reason or self.finish
         piece = self._piece(delta, self._tokens_of(chunk, delta))
         self._waiting = Piece("", 0)
@@ -101,10 +104,15 @@ class Reader:
         piece = replace(
             held,
             tokens=held.tokens + missing,
-            finish_reason=FINISHES.get(self.finish or "length", "stop"),
+            finish_reason=self._end(),
             cached_tokens=self._cached(),
         )
         return self._with_prompt(piece)
+
+    def _end(self) -> Finish:
+        # OpenAI says "stop" where tool_choice names the tool, and some servers always do.
+        end = FINISHES.get(self.finish or "length", "stop")
+        return "tool_calls" if end == "stop" and self._calls else end
 
     def _tokens_of(self, chunk: Json, delta: Delta) -> int:
         """How many tokens came with this chunk, as far as it tells."""
@@ -214,6 +222,8 @@ def _logprob(
     return TokenLogprob(
         id=NO_ID,
         text=text,
-        logprob=logprob,
-        top=tuple(TokenLogprob(id=NO_ID, text=one, logprob=value) for one, value in best),
+        logprob=max(LEAST, logprob),
+        top=tuple(
+            TokenLogprob(id=NO_ID, text=one, logprob=max(LEAST, value)) for one, value in best
+        ),
     )

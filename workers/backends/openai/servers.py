@@ -97,8 +97,9 @@ class Servers:
             return [one.model_dump() for one in page.data or ()]
         except openai.OpenAIError as error:
             told = self._errors.of(error, endpoint.where)
-        except ValueError as error:  # no JSON
-            told = self._errors.lost(endpoint.where, str(error))
+        except Exception as error:  # noqa: BLE001  a page of something else, such as a proxy's
+            log.info("%s lists no models: %s", endpoint.where, type(error).__name__)
+            told = self._errors.lost(endpoint.where, "what it sent is no list of models")
         return told if told.retriable or isinstance(told, BackendAuth) else []
 
 
