@@ -5,11 +5,14 @@ It runs in the environment that vLLM is installed in: ``make test-vllm``.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 pytest.importorskip("vllm")
+
+from vllm.exceptions import VLLMValidationError
 
 from ledger.errors import InvalidRequest
 from ledger.settings import load_settings
@@ -66,3 +69,40 @@ def test_a_schema_that_cannot_be_used_is_refused_in_a_sentence(backend: Backend,
 
     assert is_one_sentence(caught.value)
     assert pieces_of(backend, ask("hello"), 5)
+
+
+def test_an_engine_that_fails_takes_its_process_with_it(
+    backend: Backend, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an engine that fails, and a process that would end
+    ended: list[int] = []
+
+    def fail() -> None:
+        raise RuntimeError("the GPU is gone")
+
+    def end(_: int, signal_number: int) -> None:
+        ended.append(signal_number)
+        raise SystemExit
+
+    monkeypatch.setattr(backend._model._engine, "step", fail)  # type: ignore[attr-defined]
+    monkeypatch.setattr("os.kill", end)
+    # When
+    with pytest.raises(SystemExit):
+        pieces_of(backend, ask("hello"), 5)
+    # Then
+    assert ended == [signal.SIGKILL]
+
+
+def test_an_error_of_the_request_itself_is_only_its_own(
+    backend: Backend, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def fail() -> None:
+            raise VLLMValidationError("this cannot be asked")
+
+        patch.setattr(backend._model._engine, "step", fail)  # type: ignore[attr-defined]
+        with pytest.raises(InvalidRequest, match="this cannot be asked"):
+            pieces_of(backend, ask("hello"), 5)
+
+    assert text_of(pieces_of(backend, ask("hello"), 5))

@@ -6,7 +6,9 @@ in a process of its own: it would outlive this one when that is killed, with the
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +35,8 @@ from workers.backends.local.text import Ready, Text
 from workers.backends.local.vocabulary import Vocabulary
 from workers.backends.response_format import wanted_format
 from workers.backends.vllm_engine.options import VllmEngineOptions
+
+log = logging.getLogger(__name__)
 
 NAME = "vllm_engine"
 
@@ -115,8 +119,7 @@ class VllmModel:
         try:
             inner = self._engine.add_request(f"{run.job_id}-{run.attempt}", prompt, params)
         except (ValueError, VLLMClientError) as error:
-            why = str(error).strip().partition("\n")[0][:300].rstrip(".:")
-            raise InvalidRequest(f"vLLM does not take the request: {why}.") from None
+            raise _refused(error) from None
         try:
             for found in self._steps(run):
                 made = found.outputs[0]
@@ -134,17 +137,18 @@ class VllmModel:
             self._engine.abort_request([inner], internal=True)
 
     def _steps(self, run: Run) -> Iterator[Any]:
-        """What the engine makes, step by step; a long prompt takes several."""
+        """What the engine makes, step by step; a long prompt takes several. Where it fails it can
+        do nothing more: the process ends, and the job gets its next attempt in another one.
+        """
         while self._engine.has_unfinished_requests() and not run.stop.is_set():
             try:
                 found = self._engine.step()
-            except Exception as error:
-                why = str(error).strip().partition("\n")[0][:300].rstrip(".")
-                raise BackendError(
-                    f"vLLM could not go on: {why or type(error).__name__}.",
-                    backend=NAME,
-                    retriable=True,
-                ) from error
+            except VLLMClientError as error:
+                raise _refused(error) from None
+            except Exception as error:  # noqa: BLE001  whatever the engine raises
+                # It may have lost its GPU or its place: nothing that it says can be trusted.
+                log.critical("vLLM's engine reports: %r; this process ends.", _first_line(error))
+                os.kill(os.getpid(), signal.SIGKILL)
             if not run.stop.is_set():
                 yield from found
 
@@ -202,6 +206,14 @@ class VllmModel:
         return TokenLogprob(id=token, text=text, logprob=max(LEAST, logprob))
 
 
+def _refused(error: Exception) -> InvalidRequest:
+    return InvalidRequest(f"vLLM does not take the request: {_first_line(error)}.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300].rstrip(".:") or type(error).__name__
+
+
 def _load(folder: Path, engine: dict[str, Any], window: int) -> tuple[Any, LLMEngine]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -215,7 +227,8 @@ def _load(folder: Path, engine: dict[str, Any], window: int) -> tuple[Any, LLMEn
         )
         return tokenizer, LLMEngine.from_engine_args(arguments)
     except Exception as error:
-        why = str(error).strip().partition("\n")[0][:300].rstrip(".:") or type(error).__name__
         raise BackendError(
-            f"{folder.name} could not be loaded: {why}.", backend=NAME, retriable=False
+            f"{folder.name} could not be loaded: {_first_line(error)}.",
+            backend=NAME,
+            retriable=False,
         ) from error
