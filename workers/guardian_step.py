@@ -55,8 +55,8 @@ class GuardianStep(bootsteps.StartStopStep):
         self._guardian.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
-        # Called again after each loss of the connection, at which Celery drops all timers, and after
-        # the pool has told the hub what to read.
+        # Called again after each loss of the connection, at which Celery drops all timers; the pool
+        # has just told the hub what to read.
         forget_dead_pipes(worker.pool._pool, hub)
         if self._reaping is not None:
             self._reaping.cancel()
@@ -114,9 +114,9 @@ def _has_reported(process: Any) -> bool:
 def forget_dead_pipes(pool: Any, hub: Any) -> None:
     """Has the hub read no pipe of a process that is gone.
 
-    Celery closes such a pipe and at times keeps its number; when its connection is made anew it reads
-    whatever has that number by then, such as the pipe on which a new process waits for its job, and
-    stands still in that read for ever.
+    Celery closes such a pipe and at times keeps its number. When its connection is made anew it
+    reads whatever has that number by then, such as the pipe on which a new process waits for its
+    job, and stands still in that read for ever.
     """
     living = tuple(pool._pool)
     for number, process in tuple(pool._fileno_to_outq.items()):

@@ -8,7 +8,7 @@ from workers.guardian_step import forget_dead_pipes
 
 
 def test_the_hub_reads_the_pipes_of_living_processes_and_no_others() -> None:
-    gone, living = SimpleNamespace(), SimpleNamespace()
+    gone, living = object(), object()
     pool = SimpleNamespace(_pool=[living], _fileno_to_outq={7: gone, 9: living})
     readers = {7: "results", 9: "results", 11: "Redis"}
 
