@@ -151,9 +151,7 @@ def job_status(job_id: str, instance: str) -> Call[JobStatus]:
         if facts.state is not State.QUEUED:
             why = _how_it_is(facts, read_result(job_id, record))
             return JobStatus(job_id, facts.state, instance, None, None, why)
-        # A job pauses for no other reason before its first failure.
-        shares = "shares" in fields and facts.failures == 0
-        queue = replace(Queue(instance, *place), shares=shares)
+        queue = replace(Queue(instance, *place), shares="shares" in fields)
         return JobStatus(job_id, facts.state, instance, queue.position, queue.eta_s, queue.why)
 
     return Call(

@@ -50,6 +50,7 @@ end
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('SREM', KEYS[7], ARGV[1])
 if h[9] then redis.call('HDEL', KEYS[1], 'stop') end
+if h[12] and not shares then redis.call('HDEL', KEYS[1], 'shares') end  -- by now it ran itself
 -- The run time counts from the claim and across attempts; time spent waiting does not.
 redis.call('HSET', KEYS[1], 'state', 'queued', 'failures', failures,
   'spent', (h[8] or 0) + now - h[7])

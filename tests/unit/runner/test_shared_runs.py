@@ -267,6 +267,19 @@ def test_readers_are_told_once_that_it_waits(scene: Scene) -> None:
     assert scene.text(second) == "a"
 
 
+def test_one_that_waited_and_then_ran_itself_does_not_say_that_it_waits_for_another(
+    scene: Scene,
+) -> None:
+    # Given
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    no = BackendError("No.", retriable=False)
+    scene.run(first, Script([Piece("a"), lambda: scene.run(second, never()), no]))
+    # When
+    scene.run(second, Script([BackendError("Later.", retriable=True)]))
+    # Then
+    assert "its next attempt is in" in second.status().why
+
+
 def test_many_that_wait_are_woken_together(scene: Scene) -> None:
     first, *others = (scene.submit(**ASKED) for _ in range(5))
     ledger = Noting(scene.ledger)
