@@ -173,10 +173,12 @@ class ServersClient:
         """Gives the connections back, and stops what :meth:`start` started."""
         async with self._changing:
             client, stack, self._client, self._stack = self._client, self._stack, None, None
-            if client is not None:
-                await client.close()
-            if stack is not None:
-                await asyncio.to_thread(stack.stop)
+            try:
+                if client is not None:
+                    await client.close()
+            finally:
+                if stack is not None:
+                    await asyncio.to_thread(stack.stop)
 
     async def __aenter__(self) -> Self:
         return await self.start()
