@@ -74,7 +74,8 @@ class Answers:
                     if not isinstance(error, ServerAway | RateLimited):
                         spends = spends or error
                     if len(tried) == len(self._endpoints) or not made.can_go_on:
-                        raise spends or error from error.__cause__
+                        told = spends or error
+                        raise told from told.__cause__
 
     async def _from(self, endpoint: Endpoint, run: Run, made: _Made) -> AsyncGenerator[Piece, None]:
         """What one endpoint makes of the answer that is still to come."""
