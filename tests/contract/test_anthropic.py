@@ -557,10 +557,11 @@ def test_a_page_of_a_proxy_in_the_models_place_is_waited_out(server: FakeAnthrop
     assert "what it sent is no model" in said[0]
 
 
+@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
 def test_the_key_of_the_environment_is_in_no_message(
-    server: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
+    server: FakeAnthropic, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", f"{KEY}\n")
+    monkeypatch.setenv(name, f"{KEY}\n")
     server.script.append(lambda one: refuse(one, 401, "authentication_error", f"bad key {KEY}"))
 
     with (

@@ -48,12 +48,14 @@ class AnthropicClient:
             )
         except anthropic.CredentialsError as error:
             raise no_key(str(error)) from error
+        sdk = self._sdk
         try:
-            self._key = tidy(self._sdk.api_key) if self._sdk.api_key else ""
+            sdk.api_key = tidy(sdk.api_key) if sdk.api_key else None
+            sdk.auth_token = tidy(sdk.auth_token) if sdk.auth_token else None
         except ValueError as error:  # one of the environment
             raise no_key(str(error)) from None
-        self._sdk.api_key = self._key or None
-        url = self._sdk.base_url
+        self._key = sdk.api_key or sdk.auth_token or ""
+        url = sdk.base_url
         self.where = f"{url.scheme}://{url.netloc.decode()}"
 
     async def facts(self) -> Facts:
