@@ -58,9 +58,9 @@ $(MODELS): $(READY) requirements-models.lock
 demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 	@$(BIN)/apexq demo
 
-# Tests wait more than they compute: three at once, each file in one process; unit tests, the quickest, last.
+# Tests wait more than they compute: five at once, each file in one process; unit tests, the quickest, last.
 test: $(MODELS)
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder
 
 # On a GPU for CUDA; for llama.cpp's part of it, see CMAKE_ARGS. The figures of five 8B instances take
 # 40 GB of its memory and 20 GB of disk.

@@ -50,7 +50,11 @@ BAD: list[tuple[dict[str, Any], type[ApexError], str]] = [
     ({"prompt": "x" * 100_000_000}, InvalidRequest, "bytes and may have 4,194,304"),
     ({"temprature": 0.5}, InvalidRequest, "Unknown option 'temprature'; known: agent_id,"),
     ({"history": True}, InvalidRequest, "history is of a session; give a session_id too"),
-    ({"cache": True}, InvalidRequest, "cache is not available in this version"),
+    (
+        {"cache": True, "history": True, "session_id": "s"},
+        InvalidRequest,
+        "cache and history exclude one another",
+    ),
     ({"priority": "MAX"}, InvalidRequest, "priority: it takes URGENT, HIGH, NORMAL or LOW"),
     ({"idempotency_key": ""}, InvalidRequest, "idempotency_key: String should have at least 1"),
     ({"model": "gpt-17"}, UnknownModel, "'gpt-17'; registered: mock"),

@@ -15,7 +15,7 @@ from budgets import hold_for, level_named
 from ledger import jobs, keys, windows
 from ledger.accounts import read_accounts
 from ledger.levels import Level
-from ledger.messages import parse_request
+from ledger.messages import Event, parse_request
 from ledger.redis_client import Ledger
 from ledger.scripts import load
 from ledger.settings import Settings, load_settings
@@ -151,7 +151,7 @@ def emitted(claim: jobs.Claim, tokens: int) -> jobs.Call[jobs.Control]:
         chunk=1,
         tokens=tokens,
         prompt_tokens=1,
-        event=jobs.Event(kind="chunk", attempt=claim.fence, text="x", tokens=tokens),
+        event=Event(kind="chunk", attempt=claim.fence, text="x", tokens=tokens),
         slots=1,
         yields_to_bands_below=0,
     )
