@@ -83,9 +83,9 @@ def llama_cpp(folder: Path) -> Candidate:
 def hf(folder: Path, quantization: str = "none") -> Candidate:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from tests.support import tiny_mlx
+    from tests.support import tiny_safetensors
 
-    model = tiny_mlx.write(folder / "tiny", ends=True)
+    model = tiny_safetensors.write(folder / "tiny", ends=True)
     table = {"backend": "hf", "model": str(model), "quantization": quantization, "device": "cpu"}
     settings = load_settings(env={}, instances=[{"name": name, **table} for name in ("a", "b")])
     return Candidate(spec=settings.instances[0], settings=settings, long="rain", short="good night")
@@ -98,13 +98,16 @@ def hf_nf4(folder: Path) -> Candidate:
 
 def mlx(folder: Path) -> Candidate:
     pytest.importorskip("mlx_lm")
-    from tests.support import tiny_mlx
+    from tests.support import tiny_safetensors
 
-    model = tiny_mlx.write(folder / "tiny", ends=True)
+    model = tiny_safetensors.write(folder / "tiny", ends=True)
     table = {"name": "inst0", "backend": "mlx", "model": str(model)}
     settings = load_settings(env={}, instances=[table])
     return Candidate(
-        spec=settings.instances[0], settings=settings, long=tiny_mlx.LONG, short=tiny_mlx.SHORT
+        spec=settings.instances[0],
+        settings=settings,
+        long=tiny_safetensors.LONG,
+        short=tiny_safetensors.SHORT,
     )
 
 

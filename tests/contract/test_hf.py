@@ -27,7 +27,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoTokenizer
 from ledger.errors import BackendError, ContextTooLong, InvalidRequest, InvalidSetting
 from ledger.messages import ChatMessage, Request
 from ledger.settings import load_settings
-from tests.support import tiny_mlx
+from tests.support import tiny_safetensors
 from tests.support.sentences import is_one_sentence
 from workers.backends import Piece, Run, create
 from workers.backends.hf.backend import HfBackend
@@ -37,12 +37,12 @@ from workers.backends.hf.options import HfOptions
 Start = Callable[..., HfBackend]
 
 # A bias towards letters that are part of no longer token: such an answer is read as it was made.
-LETTERS_ALONE = {str(tiny_mlx.token_of(letter)): 100.0 for letter in "jklmqvwxyz"}
+LETTERS_ALONE = {str(tiny_safetensors.token_of(letter)): 100.0 for letter in "jklmqvwxyz"}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_mlx.write(tmp_path_factory.mktemp("hf") / "tiny")
+    return tiny_safetensors.write(tmp_path_factory.mktemp("hf") / "tiny")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ SMALL = {
     "num_key_value_heads": 2,
     "head_dim": 16,
     "vocab_size": 310,
-    "eos_token_id": tiny_mlx.EOS,
+    "eos_token_id": tiny_safetensors.EOS,
 }
 LINEAR = {
     f"linear_{name}": size
@@ -134,7 +134,7 @@ EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 
 
 def of_kind(folder: Path, kind: str, **shape: Any) -> Path:
     """The tiny model's tokenizer with random weights of another kind of model."""
-    tiny_mlx.write(folder)
+    tiny_safetensors.write(folder)
     (folder / "model.safetensors").unlink()
     torch.manual_seed(1)
     own = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**{**SMALL, **shape}))
@@ -158,7 +158,7 @@ def test_other_kinds_of_models_go_on_and_keep_sessions_too(
 ) -> None:
     folder = of_kind(tmp_path / kind, kind, **shape)
     backend, another = start(folder), start(folder)
-    bias = dict.fromkeys(map(str, range(tiny_mlx.FIRST_BYTE)), -100.0)  # no control tokens
+    bias = dict.fromkeys(map(str, range(tiny_safetensors.FIRST_BYTE)), -100.0)  # no control tokens
     request = asked("tell a story of it", max_tokens=30, logit_bias=bias)
     whole = answer(backend, request)
     turn = request.model_copy(update={"session_id": "s1"})
@@ -393,7 +393,7 @@ def test_a_raw_prompt_goes_in_as_it_is(start: Start) -> None:
 
 
 def test_a_model_without_a_template_takes_prompts_only(start: Start, tmp_path: Path) -> None:
-    plain = start(tiny_mlx.write(tmp_path / "plain", chat_template=None))
+    plain = start(tiny_safetensors.write(tmp_path / "plain", chat_template=None))
 
     assert plain.count_tokens(asked("x y")) == 2
 
@@ -411,7 +411,7 @@ def test_prompt_and_answer_stay_within_the_window(start: Start) -> None:
 
 
 def test_the_window_is_the_models_where_that_is_smaller(start: Start) -> None:
-    assert start(ctx_tokens=100_000).abilities.window == tiny_mlx.TRAINED_CTX
+    assert start(ctx_tokens=100_000).abilities.window == tiny_safetensors.TRAINED_CTX
 
 
 # ---- Whole characters
@@ -419,7 +419,7 @@ def test_the_window_is_the_models_where_that_is_smaller(start: Start) -> None:
 
 def test_a_character_of_several_tokens_comes_in_one_piece(backend: HfBackend, start: Start) -> None:
     # Given a model that is led to say the bytes of "é" and "日" in turn
-    bias = {str(token): 40.0 for token in tiny_mlx.tokens_of("é日")}
+    bias = {str(token): 40.0 for token in tiny_safetensors.tokens_of("é日")}
     request = asked(logit_bias=bias, temperature=1.0, seed=3, max_tokens=60)
     # When
     pieces = answer(backend, request)
@@ -468,7 +468,9 @@ def test_the_largest_bias_is_no_error(backend: HfBackend) -> None:
 
 
 def test_the_models_own_end_ends_the_answer(backend: HfBackend) -> None:
-    assert answer(backend, asked(logit_bias={str(tiny_mlx.EOS): 1000})) == [Piece("", 0, "stop")]
+    assert answer(backend, asked(logit_bias={str(tiny_safetensors.EOS): 1000})) == [
+        Piece("", 0, "stop")
+    ]
 
 
 def test_nothing_comes_once_it_is_told_to_stop(backend: HfBackend) -> None:
@@ -502,7 +504,7 @@ class Countdown(threading.Event):
         return self._looks < 0
 
 
-@pytest.mark.parametrize("looks", range(tiny_mlx.LAYERS + 1))
+@pytest.mark.parametrize("looks", range(tiny_safetensors.LAYERS + 1))
 def test_a_prompt_is_given_up_between_two_layers(start: Start, looks: int) -> None:
     # Given a session with a first turn
     backend = start()

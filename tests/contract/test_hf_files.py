@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 from budgets import hf_config, machine
 from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSetting
 from ledger.settings import load_settings
-from tests.support import tiny_mlx
+from tests.support import tiny_safetensors
 from tests.support.sentences import is_one_sentence
 from workers.backends import create
 from workers.backends.base import Say, unsaid
@@ -30,7 +30,7 @@ from workers.backends.local import folder as hf_source
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return tiny_mlx.write(tmp_path / "tiny")
+    return tiny_safetensors.write(tmp_path / "tiny")
 
 
 def load(model: Path | str, say: Say = unsaid, **options: Any) -> None:
@@ -187,7 +187,7 @@ def test_a_template_that_reaches_out_is_stopped(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
-    model = tiny_mlx.write(tmp_path / "escape", chat_template=escape)
+    model = tiny_safetensors.write(tmp_path / "escape", chat_template=escape)
 
     assert "chat template was stopped" in refusal(model, BackendError, capfd)
 
@@ -275,7 +275,9 @@ def test_quantised_weights_count_as_what_they_will_be(model: Path) -> None:
 # ---- Adapters
 
 
-def lora(folder: Path, *, rows: int = tiny_mlx.WIDTH, layers: int = tiny_mlx.LAYERS) -> Path:
+def lora(
+    folder: Path, *, rows: int = tiny_safetensors.WIDTH, layers: int = tiny_safetensors.LAYERS
+) -> Path:
     """A LoRA adapter of rank 2 on the query matrices of as many layers."""
     folder.mkdir()
     (folder / "adapter_config.json").write_text(
@@ -294,7 +296,9 @@ def lora(folder: Path, *, rows: int = tiny_mlx.WIDTH, layers: int = tiny_mlx.LAY
     for layer in range(layers):
         name = f"base_model.model.model.layers.{layer}.self_attn.q_proj.lora"
         weights[f"{name}_A.weight"] = random.normal(size=(2, rows)).astype(np.float32)
-        weights[f"{name}_B.weight"] = random.normal(size=(tiny_mlx.WIDTH, 2)).astype(np.float32)
+        weights[f"{name}_B.weight"] = random.normal(size=(tiny_safetensors.WIDTH, 2)).astype(
+            np.float32
+        )
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
 

@@ -13,7 +13,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("tokenizers")
 
 from ledger.errors import BackendError
-from tests.support import tiny_mlx
+from tests.support import tiny_safetensors
 from tests.support.fake_hub import FakeHub
 from tests.support.sentences import is_one_sentence
 from workers.backends.local import folder as hf_source
@@ -22,7 +22,7 @@ from workers.backends.local import folder as hf_source
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """``org/tiny`` on the hub, with files that nobody should fetch, and an empty local cache."""
-    folder = tiny_mlx.write(tmp_path / "online")
+    folder = tiny_safetensors.write(tmp_path / "online")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     (folder / "adapter_model.safetensors").write_bytes(b"an adapter may lie there, too")
     (folder / "modeling_own.py").write_text("raise SystemExit")

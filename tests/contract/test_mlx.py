@@ -18,7 +18,7 @@ pytest.importorskip("mlx_lm")
 from ledger.errors import ApexError, BackendError, BackendMissing, ContextTooLong, InvalidSetting
 from ledger.messages import ChatMessage, Request
 from ledger.settings import load_settings
-from tests.support import tiny_mlx
+from tests.support import tiny_safetensors
 from tests.support.sentences import is_one_sentence
 from workers.backends import Piece, Run, create
 from workers.backends.mlx.backend import MlxBackend
@@ -30,7 +30,7 @@ STORY = "a long story " * 20
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_mlx.write(tmp_path_factory.mktemp("mlx") / "tiny")
+    return tiny_safetensors.write(tmp_path_factory.mktemp("mlx") / "tiny")
 
 
 def prepared(model: Path | str | None, *, ctx_tokens: int = 4096, **options: Any) -> MlxBackend:
@@ -152,13 +152,14 @@ def test_top_k_may_be_more_than_there_are_tokens(backend: MlxBackend) -> None:
 
 
 def test_a_bias_decides_what_is_said(backend: MlxBackend) -> None:
-    the = tiny_mlx.token_of("the")
+    the = tiny_safetensors.token_of("the")
 
     pieces = answer(backend, asked(logit_bias={str(the): 1000.0}, max_tokens=5))
 
     assert text_of(pieces) == "the" * 5
     assert (
-        answer(backend, asked(logit_bias={str(tiny_mlx.EOS): 1000.0}))[-1].finish_reason == "stop"
+        answer(backend, asked(logit_bias={str(tiny_safetensors.EOS): 1000.0}))[-1].finish_reason
+        == "stop"
     )
 
 
@@ -193,15 +194,17 @@ def test_a_prompt_is_what_the_models_template_makes_of_it(backend: MlxBackend) -
     counted = backend.count_tokens(asked(messages=turns))
 
     # <s> <|system|> be brief <|end|> <|user|> hi <|end|> <|assistant|>
-    assert counted == 6 + len(tiny_mlx.tokens_of("be brief")) + len(tiny_mlx.tokens_of("hi"))
+    assert counted == 6 + len(tiny_safetensors.tokens_of("be brief")) + len(
+        tiny_safetensors.tokens_of("hi")
+    )
 
 
 def test_without_a_template_a_prompt_goes_in_as_it_is(tmp_path: Path, start: Start) -> None:
-    bare = start(tiny_mlx.write(tmp_path / "bare", chat_template=None))
+    bare = start(tiny_safetensors.write(tmp_path / "bare", chat_template=None))
     raw = start(chat_format="raw")
 
     for backend in (bare, raw):
-        assert backend.count_tokens(asked("hi")) == len(tiny_mlx.tokens_of("hi"))
+        assert backend.count_tokens(asked("hi")) == len(tiny_safetensors.tokens_of("hi"))
         with pytest.raises(ApexError, match="no chat template"):
             backend.count_tokens(asked(messages=(ChatMessage(role="user", content="hi"),)))
 
@@ -219,7 +222,7 @@ def test_a_prompt_that_leaves_no_room_is_refused(start: Start) -> None:
 
 
 def test_the_window_is_the_models_where_that_is_smaller(start: Start) -> None:
-    assert start(ctx_tokens=100_000).abilities.window == tiny_mlx.TRAINED_CTX
+    assert start(ctx_tokens=100_000).abilities.window == tiny_safetensors.TRAINED_CTX
 
 
 def test_a_long_prompt_is_given_up_between_two_steps(start: Start) -> None:
@@ -343,7 +346,7 @@ def refusal(model: Path | str | None, kind: type[ApexError], **options: Any) -> 
 def test_a_folder_that_cannot_be_used_is_refused_in_a_sentence(
     tmp_path: Path, name: str, contents: bytes | None, kind: type[ApexError], said: str
 ) -> None:
-    folder = tiny_mlx.write(tmp_path / "damaged")
+    folder = tiny_safetensors.write(tmp_path / "damaged")
     if contents is None:
         (folder / name).unlink()
     else:
@@ -353,7 +356,7 @@ def test_a_folder_that_cannot_be_used_is_refused_in_a_sentence(
 
 
 def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path) -> None:
-    folder = tiny_mlx.write(tmp_path / "coded")
+    folder = tiny_safetensors.write(tmp_path / "coded")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_file": "code.py"}))
     (folder / "code.py").write_text("raise SystemExit('it ran')")
@@ -364,7 +367,7 @@ def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path) -> None:
 def test_a_model_that_is_too_large_for_memory_is_refused_with_the_arithmetic(
     tmp_path: Path,
 ) -> None:
-    folder = tiny_mlx.write(tmp_path / "large")
+    folder = tiny_safetensors.write(tmp_path / "large")
     with (folder / "model.safetensors").open("r+b") as file:
         file.truncate(1 << 43)  # a hole: it takes no room on the disk
 
@@ -392,7 +395,7 @@ def test_an_adapter_changes_what_is_said(tmp_path: Path, start: Start) -> None:
     plain = text_of(answer(start(), asked()))
     folder = tmp_path / "adapter"
 
-    adapted = start(adapter=str(tiny_mlx.write_adapter(folder)))
+    adapted = start(adapter=str(tiny_safetensors.write_adapter(folder)))
 
     assert text_of(answer(adapted, asked())) != plain
 

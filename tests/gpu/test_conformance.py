@@ -14,9 +14,11 @@ from tests.contract.test_backends import Candidate
 
 def hf_nf4(folder: Path) -> Candidate:
     pytest.importorskip("bitsandbytes")
-    from tests.support import tiny_mlx
+    from tests.support import tiny_safetensors
 
-    return of_table("rain", "good night", backend="hf_cuda", model=written(tiny_mlx, folder))
+    return of_table(
+        "rain", "good night", backend="hf_cuda", model=written(tiny_safetensors, folder)
+    )
 
 
 def llama_cpp(folder: Path) -> Candidate:

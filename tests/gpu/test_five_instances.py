@@ -26,7 +26,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from producer import LLMClient
 from tests.conftest import StartWorkers
-from tests.support import servers, tiny_mlx
+from tests.support import servers, tiny_safetensors
 
 INSTANCES = 5
 TOKENS = 128
@@ -60,7 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip("there is no room for 16 GB of weights on the disk")
     if torch.cuda.mem_get_info()[0] < NEEDED_ON_GPU:
         pytest.skip("the GPU has no 40 GB left")
-    write(tiny_mlx.write(folder / "model"))
+    write(tiny_safetensors.write(folder / "model"))
     yield folder / "model"
     shutil.rmtree(folder)
 

@@ -19,7 +19,7 @@ from ledger.errors import InvalidSetting
 from producer import LLMClient
 from tests.conftest import StartWorkers
 from tests.contract.test_hf import answer, asked, cuts, prepared, text_of
-from tests.support import servers, tiny_mlx
+from tests.support import servers, tiny_safetensors
 from workers.backends import Run
 from workers.backends.hf.backend import HfBackend
 
@@ -33,7 +33,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_mlx.write(tmp_path_factory.mktemp("hf") / "tiny")
+    return tiny_safetensors.write(tmp_path_factory.mktemp("hf") / "tiny")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_weights_are_in_nf4_and_on_the_gpu(backend: HfBackend) -> None:
     model = backend._loaded._engine._model
     packed = [one for one in model.modules() if isinstance(one, Linear4bit)]
 
-    assert len(packed) == 7 * tiny_mlx.LAYERS
+    assert len(packed) == 7 * tiny_safetensors.LAYERS
     assert {one.weight.quant_state.quant_type for one in packed} == {"nf4"}
     assert {one.compute_dtype for one in packed} == {torch.bfloat16}
     assert {one.device for one in model.parameters()} == {torch.device("cuda", 0)}

@@ -19,7 +19,7 @@ from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import LLMClient
 from tests.conftest import StartWorkers
-from tests.support import servers, tiny_mlx
+from tests.support import servers, tiny_safetensors
 from tests.support.command import apexq
 from tests.support.workers import Worker
 
@@ -37,7 +37,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Two instances with the tiny model."""
-    path = tiny_mlx.write(tmp_path_factory.mktemp("hf") / "tiny")
+    path = tiny_safetensors.write(tmp_path_factory.mktemp("hf") / "tiny")
     return instances(path)
 
 
@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_leaves_text_that_another_one_continues(
 def test_a_worker_whose_model_cannot_be_loaded_ends_and_the_status_says_why(
     redis_url: str, tmp_path: Path
 ) -> None:
-    model = tiny_mlx.write(tmp_path / "pickled")
+    model = tiny_safetensors.write(tmp_path / "pickled")
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     worker = Worker("inst0", redis_url, tmp_path, instances(model))
 

@@ -13,7 +13,7 @@ pytest.importorskip("mlx_lm")
 
 from producer import LLMClient
 from tests.conftest import StartWorkers
-from tests.support import servers, tiny_mlx
+from tests.support import servers, tiny_safetensors
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Two instances with the tiny model, by the names that the seeds have."""
-    path = tiny_mlx.write(tmp_path_factory.mktemp("mlx") / "tiny")
+    path = tiny_safetensors.write(tmp_path_factory.mktemp("mlx") / "tiny")
     return {"LLM_BACKEND": "mlx", "LLM_MODEL": str(path), "APEX_NUM_LLM_INSTANCES": "2"}
 
 

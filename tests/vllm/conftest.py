@@ -30,9 +30,9 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Large enough that a step of the server takes longer than what is around it."""
     pytest.importorskip("safetensors")
-    from tests.support import tiny_mlx
+    from tests.support import tiny_safetensors
 
-    return tiny_mlx.write(tmp_path_factory.mktemp("model") / "small", width=1024, layers=8)
+    return tiny_safetensors.write(tmp_path_factory.mktemp("model") / "small", width=1024, layers=8)
 
 
 @pytest.fixture(scope="session")

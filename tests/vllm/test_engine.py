@@ -18,7 +18,7 @@ from ledger.errors import InvalidRequest
 from ledger.settings import load_settings
 from tests.contract.test_backends import *  # noqa: F403  the tests, on the candidate below
 from tests.contract.test_backends import Ask, Backend, Candidate, pieces_of, text_of
-from tests.support import tiny_mlx, vllm_server
+from tests.support import tiny_safetensors, vllm_server
 from tests.support.sentences import is_one_sentence
 from workers.backends import Run
 
@@ -35,15 +35,15 @@ def _environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
-    model = tiny_mlx.write(tmp_path_factory.mktemp("vllm") / "tiny", ends=True, plain=True)
+    model = tiny_safetensors.write(tmp_path_factory.mktemp("vllm") / "tiny", ends=True, plain=True)
     engine = {"enforce_eager": True, "dtype": "float32"}
     table = {"name": "inst0", "backend": "vllm_engine", "model": str(model), "engine": engine}
     settings = load_settings(env={}, instances=[table])
     return Candidate(
         spec=settings.instances[0],
         settings=settings,
-        long=tiny_mlx.LONG,
-        short=tiny_mlx.SHORT,
+        long=tiny_safetensors.LONG,
+        short=tiny_safetensors.SHORT,
     )
 
 
