@@ -9,7 +9,7 @@ import pytest
 
 from ledger.settings import load_settings
 from tests.contract.test_backends import *  # noqa: F403  its tests, with the candidates below
-from tests.contract.test_backends import Candidate
+from tests.support.candidates import Candidate
 
 
 def hf_nf4(folder: Path) -> Candidate:

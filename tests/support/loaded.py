@@ -52,3 +52,8 @@ def pieces_of(backend: Backend, *args: Any, **fields: Any) -> list[Piece]:
 def text_of(pieces: list[Piece]) -> str:
     """What they say."""
     return "".join(piece.text for piece in pieces)
+
+
+def tokens_of(pieces: list[Piece]) -> int:
+    """How many tokens they stand for."""
+    return sum(piece.tokens for piece in pieces)

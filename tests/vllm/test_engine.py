@@ -17,10 +17,12 @@ from vllm.exceptions import VLLMValidationError
 from ledger.errors import InvalidRequest
 from ledger.settings import load_settings
 from tests.contract.test_backends import *  # noqa: F403  the tests, on the candidate below
-from tests.contract.test_backends import Ask, Backend, Candidate, pieces_of, text_of
+from tests.contract.test_backends import Ask, pieces_of
 from tests.support import tiny_safetensors, vllm_server
+from tests.support.candidates import Candidate
+from tests.support.loaded import text_of
 from tests.support.sentences import is_one_sentence
-from workers.backends import Run
+from workers.backends import Backend, Run
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.filterwarnings("ignore")]  # vLLM has some
 
