@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -301,6 +302,17 @@ def test_a_user_and_password_of_an_address_are_in_no_message() -> None:
 
     assert "127.0.0.1" in raised.value.message
     assert "hidden" not in str(to_record(raised.value))
+
+
+def test_a_user_and_password_of_an_address_are_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="httpx2")
+    with fake_openai.serving(answers_with("a")) as server:
+        url = server.url.replace("http://", "http://user:hidden@") + "?key=hidden"
+        with loaded({"backend": "openai", "base_url": url, "model": MODEL}) as backend:
+            pieces_of(backend, "hi")
+
+    assert "hidden" not in caplog.text
 
 
 def test_answers_of_no_known_form_are_errors_too() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from workers.backends.options import parse
 from workers.backends.servers.io_thread import IoThread
 from workers.backends.servers.likely_count import LikelyCount
 from workers.backends.servers.patience import until_it_answers
+from workers.backends.servers.quiet_http import quiet_http
 
 if TYPE_CHECKING:
     from workers.backends.anthropic.client import AnthropicClient
@@ -78,7 +78,7 @@ class AnthropicBackend:
         """
         from workers.backends.anthropic.client import AnthropicClient
 
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each request's URL
+        quiet_http()
         self._client = AnthropicClient(self._model, self._options, self._settings)
         self._io = IoThread("anthropic")
         try:

@@ -5,7 +5,6 @@ The server applies the model's template and its cache; closing the connection ma
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -24,6 +23,7 @@ from workers.backends.options import parse
 from workers.backends.servers.io_thread import IoThread
 from workers.backends.servers.likely_count import LikelyCount
 from workers.backends.servers.patience import until_it_answers
+from workers.backends.servers.quiet_http import quiet_http
 
 if TYPE_CHECKING:
     from workers.backends.ollama.client import OllamaClient
@@ -89,7 +89,7 @@ class OllamaBackend:
         """
         from workers.backends.ollama.client import OllamaClient
 
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request's URL
+        quiet_http()
         base_url = self._options.base_url or self._settings.api_base
         self._client = OllamaClient(base_url, self._options.api_key, self._model)
         self._io = IoThread("ollama")

@@ -18,6 +18,7 @@ from workers.backends.openai.berths import Berths
 from workers.backends.openai.endpoints import Endpoint, Endpoints
 from workers.backends.openai.errors import Errors
 from workers.backends.openai.options import OpenAIOptions
+from workers.backends.servers.quiet_http import quiet_http
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Servers:
     def __init__(
         self, urls: Sequence[str], key: str, options: OpenAIOptions, errors: Errors
     ) -> None:
+        quiet_http()
         self._options, self._errors = options, errors
         counted = len(urls) > 1 or options.max_concurrent is not None
         self.endpoints = Endpoints(
