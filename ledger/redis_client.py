@@ -14,10 +14,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
+from ledger.address import shown
 from ledger.async_subscription import AsyncSubscription, AsyncSubscriptions
 from ledger.errors import ApexError, InvalidSetting
 from ledger.packer import Packer
-from ledger.redis_errors import translate, without_password
+from ledger.redis_errors import translate
 from ledger.scripts import Call, load
 from ledger.subscription import Subscription, Subscriptions
 
@@ -54,8 +55,8 @@ class Ledger:
                 retry=Retry(supported_errors=(RedisConnectionError,), **RETRIES),
                 **CONNECTION,
             )
-        except ValueError as error:
-            raise _bad_url(url, error) from None
+        except ValueError:
+            raise _bad_url(url) from None
         self._subscriptions = Subscriptions(self.redis)
 
     def run(self, call: Call[T]) -> T:
@@ -130,8 +131,8 @@ class AsyncLedger:
                 retry=AsyncRetry(supported_errors=(RedisConnectionError,), **RETRIES),
                 **CONNECTION,
             )
-        except ValueError as error:
-            raise _bad_url(url, error) from None
+        except ValueError:
+            raise _bad_url(url) from None
         self.redis = redis.asyncio.Redis.from_pool(pool)
         self._subscriptions = AsyncSubscriptions(self.redis)
 
@@ -207,13 +208,14 @@ def _answer(url: str, call: Call[Any], reply: Any) -> Any:
         return error
 
 
-def _bad_url(url: str, error: ValueError) -> InvalidSetting:
+def _bad_url(url: str) -> InvalidSetting:
+    where = shown(url)
     if "sentinel" in url.partition("://")[0]:
         return InvalidSetting(
-            f"REDIS_URL {without_password(url)!r} names Sentinels, which apexq does not ask yet; "
+            f"REDIS_URL {where!r} names Sentinels, which apexq does not ask yet; "
             "name the primary, or an address that follows it."
         )
     return InvalidSetting(
-        f"REDIS_URL {without_password(url)!r} is not a Redis URL ({error}); "
-        "it looks like redis://localhost:6379/0."
+        f"REDIS_URL {where!r} is not a Redis URL, which looks like redis://localhost:6379/0; "
+        "# and / in a password are written as %23 and %2F."
     )

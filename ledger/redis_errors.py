@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
 
 from redis.exceptions import ResponseError
 
+from ledger.address import shown
 from ledger.errors import CorruptEntry, RedisUnavailable
 
 # What Redis' error begins with -> what to say after "Redis at <url> ".
@@ -55,26 +55,17 @@ _WHERE = re.compile(r"^Error -?\d+ connecting to [^ ]+\. ")
 def translate(url: str, error: Exception) -> CorruptEntry | RedisUnavailable:
     """Our error for one of redis-py's, of the server at ``url``."""
     text = str(error)
-    shown = without_password(url)
+    where = shown(url)
     why = _reason(error, text)
     if why:
         said = WHY[why].format(text=text)
-        return RedisUnavailable(f"Redis at {shown} {said}", url=shown, reason=text)
+        return RedisUnavailable(f"Redis at {where} {said}", url=where, reason=text)
     if "WRONGTYPE" in text or "not an integer" in text or isinstance(error, UnicodeDecodeError):
         return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
     if isinstance(error, ResponseError) and "script" in text:
         return CorruptEntry(f"A ledger entry is damaged ({text}); submit the request again.")
     said = _WHERE.sub("", text).rstrip(".")  # the URL says where
-    return RedisUnavailable(url=shown, reason=said or type(error).__name__)
-
-
-def without_password(url: str) -> str:
-    """``url`` as it may be shown and logged."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    netloc = parts.netloc.replace(f":{parts.password}@", ":***@")
-    return urlunsplit(parts._replace(netloc=netloc))
+    return RedisUnavailable(url=where, reason=said or type(error).__name__)
 
 
 def _reason(error: Exception, text: str) -> str | None:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
+from ledger.address import shown
 from ledger.errors import ApexError
 from ledger.redis_client import Ledger
-from ledger.redis_errors import without_password
 from ledger.settings import Settings
 from producer.cli.check import Check, Status
 from producer.cli.instances import Instance, read_instances
@@ -41,7 +41,7 @@ def examine() -> Iterator[Check]:
 
 
 def _examine_redis(ledger: Ledger, settings: Settings) -> Iterator[Check]:
-    url = without_password(settings.redis_url)
+    url = shown(settings.redis_url)
     try:
         with ledger.translated():
             seconds, micros = map(int, ledger.redis.time())

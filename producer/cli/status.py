@@ -9,9 +9,9 @@ import click
 
 import budgets
 from ledger.accounts import read_accounts
+from ledger.address import shown
 from ledger.messages import Result
 from ledger.redis_client import Ledger
-from ledger.redis_errors import without_password
 from ledger.status import JobStatus
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import json_option, local_settings, tenant_option
@@ -46,7 +46,7 @@ def _show_instances(tenant: str, as_json: bool) -> None:
         ledger.close()
     windows = [asdict(window) for window in account.windows]
     tokens = {"tenant": tenant, **stats_of(account), "windows": windows}
-    url = without_password(settings.redis_url)
+    url = shown(settings.redis_url)
     if as_json:
         rows = [one.to_dict() for one in instances]
         say_json({"redis": url, "instances": rows, "tokens": tokens})

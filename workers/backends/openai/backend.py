@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from budgets.estimate import prompt_tokens_bound
+from ledger.address import shown
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
@@ -22,7 +23,6 @@ from workers.backends.openai.dialect import Dialect
 from workers.backends.openai.errors import Errors
 from workers.backends.openai.options import OpenAIOptions
 from workers.backends.options import parse
-from workers.backends.servers.address import shown
 from workers.backends.servers.io_thread import IoThread
 from workers.backends.servers.likely_count import LikelyCount
 

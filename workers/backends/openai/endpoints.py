@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from ledger.address import shown
 from ledger.errors import BackendError
 from workers.backends.openai.berths import Berths
 from workers.backends.openai.breaker import Breaker
-from workers.backends.servers.address import shown
 
 log = logging.getLogger(__name__)
 
