@@ -310,8 +310,8 @@ def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Set
 
     Args:
         env: instead of the process's environment.
-        overrides: fields of :class:`Settings`; None counts as not given. ``instances`` stand in for
-            those of the file together with its ``fallbacks``.
+        overrides: fields of :class:`Settings`; None counts as not given. With ``instances`` the
+            ``fallbacks`` of the environment and the file do not count: they are chains of others.
 
     Raises:
         InvalidSetting: something is unknown or cannot be used; one sentence that names it.
@@ -333,11 +333,10 @@ def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Set
     if "config" in given or "APEX_CONFIG" not in env:
         path = toml_config.find(given.pop("config", None))
     if path is not None:
-        of_file = toml_config.read(path, known - {"config"})
-        if "fallbacks" in of_file and overrides.get("instances") is not None:
-            # They are chains of the models of the file's own instances.
-            of_file["fallbacks"] = Given({}, of_file["fallbacks"].source)
-        given = of_file | given
+        given = toml_config.read(path, known - {"config"}) | given
+    others = overrides.get("instances") is not None and overrides.get("fallbacks") is None
+    if others and "fallbacks" in given:  # said in so many words, for a child that reads the file
+        given["fallbacks"] = Given({}, given["fallbacks"].source)
     return _validated(given, path)
 
 

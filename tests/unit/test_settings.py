@@ -256,6 +256,15 @@ def test_instances_of_an_argument_leave_the_files_chains_out_also_in_a_child(
         load_settings(env=env, instances=2, fallbacks={"big": ["small"]})
 
 
+def test_instances_of_an_argument_leave_the_environments_chains_out() -> None:
+    env = {"APEX_FALLBACKS": '{"big": ["small"]}'}
+    tables = [{"name": "a", "model": "large"}, {"name": "b", "model": "little"}]
+    assert load(env, instances=2).fallbacks == {}
+    assert "no instance has the model 'big'" in complaint(env)
+    chains = {"large": ["little"]}
+    assert load(env, instances=tables, fallbacks=chains).fallbacks == {"large": ("little",)}
+
+
 # --- budgets ---
 
 
