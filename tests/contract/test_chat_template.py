@@ -59,6 +59,15 @@ def test_what_templates_of_models_use_works(source: str, expected: str) -> None:
     assert template(source).render(TURNS) == expected
 
 
+def test_what_a_provider_wants_back_with_a_call_is_in_no_prompt() -> None:
+    call = {"id": "c1", "extra_content": {"anthropic": {"thinking": ["secret"]}}}
+    said = ChatMessage(role="assistant", content=None, tool_calls=({**call, "type": "function"},))
+
+    rendered = template("{{ messages[0].tool_calls | tojson }}").render([said])
+
+    assert rendered == '[{"id": "c1", "type": "function"}]'
+
+
 @pytest.mark.parametrize(
     "source",
     [

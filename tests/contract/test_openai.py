@@ -256,6 +256,32 @@ def test_what_a_request_says_is_sent_as_it_is(start: Start) -> None:
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
+@pytest.mark.parametrize(
+    ("extra", "sent"),
+    [
+        ({"anthropic": {"thinking": []}}, {}),
+        (
+            {"anthropic": {"thinking": []}, "google": {"thought_signature": "s"}},
+            {"extra_content": {"google": {"thought_signature": "s"}}},
+        ),
+        (None, {}),
+    ],
+)
+def test_what_anthropic_wants_back_with_a_call_is_not_sent_elsewhere(
+    start: Start, extra: Any, sent: dict[str, Any]
+) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": [{**call, "extra_content": extra}]},
+        {"role": "tool", "content": "a cat", "tool_call_id": "c1"},
+    ]
+    server, backend = start(answers_with("a"))
+
+    answer_of(backend, ask(None, messages=messages))
+
+    assert server.bodies[0]["messages"][0]["tool_calls"] == [{**call, **sent}]
+
+
 def test_only_vllm_is_sent_what_only_vllm_takes(start: Start) -> None:
     own = ("request_id", "cache_salt", "priority")
     vllm, backend = start(answers_with("a"), owner="vllm", priority=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from ledger.errors import BackendError
+from workers.backends import extra_content
 from workers.backends.anthropic import errors as anthropic_errors
 from workers.backends.base import Piece
 
@@ -114,7 +115,7 @@ class AnthropicAnswer:
             "function": {"name": block.name, "arguments": ""},
         }
         if self._thoughts:
-            call["extra_content"] = {"anthropic": {"thinking": self._thoughts}}
+            call[extra_content.NAME] = {extra_content.ANTHROPIC: {"thinking": self._thoughts}}
             self._thoughts = []
         return Piece("", self._tokens(block.name), tool_calls=(call,))
 

@@ -16,6 +16,7 @@ from ledger.messages import ChatMessage, ImagePart, Request, TextPart
 from ledger.settings import Settings
 from workers.backends.anthropic.options import AnthropicOptions
 from workers.backends.base import Run
+from workers.backends.extra_content import ANTHROPIC, extra_of
 from workers.backends.response_format import wanted_format
 
 Block = dict[str, Any]
@@ -207,5 +208,4 @@ def _call(given: dict[str, Any]) -> Block:
 
 def _thoughts(call: dict[str, Any]) -> list[Block]:
     """What the model thought before it called: signed, and to be given back as it was."""
-    own = (call.get("extra_content") or {}).get("anthropic") or {}
-    return list(own.get("thinking") or ())
+    return list(extra_of(call, ANTHROPIC).get("thinking") or ())

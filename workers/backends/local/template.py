@@ -13,6 +13,7 @@ from jinja2.exceptions import SecurityError
 
 from ledger.errors import ApexError, BackendError, InvalidRequest
 from ledger.messages import ChatMessage
+from workers.backends.extra_content import without_extra
 from workers.backends.local.headroom import headroom
 from workers.backends.local.sandbox import Sandbox
 
@@ -57,7 +58,7 @@ class ChatTemplate:
         """
         facts = {
             **self._constants,
-            "messages": [one.model_dump(exclude_defaults=True) for one in messages],
+            "messages": [without_extra(one).model_dump(exclude_defaults=True) for one in messages],
             "tools": None,
             "add_generation_prompt": True,
             "raise_exception": _complain,

@@ -9,6 +9,7 @@ from typing import Any
 from ledger.messages import Request
 from ledger.settings import Settings
 from workers.backends.base import Run
+from workers.backends.extra_content import ANTHROPIC, without_extra
 from workers.backends.openai.dialect import Dialect
 from workers.backends.openai.options import OpenAIOptions
 
@@ -100,4 +101,5 @@ def messages_of(request: Request) -> list[dict[str, Any]]:
     if request.prompt is not None:
         return [{"role": "user", "content": request.prompt}]
     given = request.messages or ()
-    return [one.model_dump(mode="json", exclude_defaults=True) for one in given]
+    own = (without_extra(one, ANTHROPIC) for one in given)
+    return [one.model_dump(mode="json", exclude_defaults=True) for one in own]
