@@ -12,15 +12,16 @@ from hypothesis import settings as run_with
 from hypothesis import strategies as st
 
 from budgets import hold_for, level_named
-from ledger import jobs, keys, windows
+from ledger import keys, windows
 from ledger.accounts import read_accounts
 from ledger.levels import Level
-from ledger.messages import Event, parse_request
+from ledger.messages import parse_request
 from ledger.redis_client import Ledger
 from ledger.scripts import load
 from ledger.settings import Settings, load_settings
 from producer import AsyncLLMClient, BudgetExceeded, InvalidRequest, LLMClient
 from tests.conftest import StartWorkers
+from tests.support import attempts
 from tests.support.hands import Hands
 from tests.support.registering import register
 from tests.support.turns import turn_window
@@ -131,7 +132,7 @@ def test_a_job_is_charged_in_the_window_in_which_it_ends(redis_url: str, ledger:
         client.submit(**asked()).cancel()  # so that something is noted for the day
         hands = Hands(ledger)
         claim = hands.take()
-        ledger.run(emitted(claim, tokens=5))
+        ledger.run(attempts.emit(claim, tokens=5))
         turn_window(ledger.redis, level, "day")
 
         # When
@@ -140,21 +141,6 @@ def test_a_job_is_charged_in_the_window_in_which_it_ends(redis_url: str, ledger:
         # Then
         (account,) = ledger.run(read_accounts([level]))
         assert (account.windows[0].used, account.held) == (6, 0)
-
-
-def emitted(claim: jobs.Claim, tokens: int) -> jobs.Call[jobs.Control]:
-    """A chunk of the answer to a prompt of one token."""
-    return jobs.emit(
-        claim.job_id,
-        instance="inst0",
-        fence=claim.fence,
-        chunk=1,
-        tokens=tokens,
-        prompt_tokens=1,
-        event=Event(kind="chunk", attempt=claim.fence, text="x", tokens=tokens),
-        slots=1,
-        yields_to_bands_below=0,
-    )
 
 
 def test_hour_and_month_count_beside_the_day(redis_url: str, ledger: Ledger) -> None:
@@ -337,7 +323,7 @@ def test_what_a_job_made_before_it_made_way_is_noted_when_it_is_cancelled(
     client.submit(**asked(agent_id="never ran")).cancel()
     hands = Hands(ledger)
     claim = hands.take()
-    ledger.run(emitted(claim, tokens=5))
+    ledger.run(attempts.emit(claim, tokens=5))
     hands.give_back(claim)
 
     assert job.cancel() == "cancelled"
@@ -359,7 +345,7 @@ def test_usage_goes_after_its_time_and_so_do_tenants(redis_url: str, ledger: Led
         job = client.submit(**asked())
         hands = Hands(ledger)
         claim = hands.take()
-        ledger.run(emitted(claim, tokens=5))
+        ledger.run(attempts.emit(claim, tokens=5))
         hands.give_back(claim)
         job.cancel()
 

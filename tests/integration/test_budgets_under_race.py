@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -10,14 +9,15 @@ import pytest
 from budgets import episode_level, hold_for, levels_of
 from ledger import jobs, keys
 from ledger.levels import Level
-from ledger.messages import Result, State, Usage, parse_request
+from ledger.messages import Usage, parse_request
 from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from producer import BudgetExceeded, Episode, IdempotencyConflict, JobCancelled, LLMClient
 from tests.conftest import StartWorkers
+from tests.support import attempts
 from tests.support.gates import closed_gate
 from tests.support.racers import race, watching
-from tests.support.registering import OWNER, register
+from tests.support.registering import register
 
 ROOM, RACERS, EACH = 137, 8, 125
 
@@ -193,18 +193,7 @@ class Running:
         client.episode("e", token_budget=1000)
         self.job = client.submit(**asked(episode_id="e"))
         self.levels: list[Level] = levels_of(parse_request(**asked(episode_id="e")), settings)
-        claim = ledger.run(
-            jobs.claim(
-                self.job.id,
-                instance="inst0",
-                owner=OWNER,
-                pid=os.getpid(),
-                lease_ms=60_000,
-                nonce="n",
-            )
-        )
-        assert isinstance(claim, jobs.Claim)
-        self.claim, self._ledger = claim, ledger
+        self.claim, self._ledger = attempts.claimed(ledger, self.job.id), ledger
 
     def hold(self, wanted: int, least: int, fence: int | None = None) -> int | None:
         return self._ledger.run(
@@ -265,12 +254,7 @@ def test_a_top_up_under_an_old_fence_changes_nothing(running: Running, ledger: L
     assert running.held == {hold_of()}
 
     # Given the job has ended
-    result = Result(
-        job_id=running.job.id,
-        state=State.SUCCEEDED,
-        usage=Usage(prompt_tokens=1, completion_tokens=0),
-        instance="inst0",
-    )
-    assert ledger.run(jobs.finish(result, fence=running.claim.fence, levels=running.levels))
+    usage = Usage(prompt_tokens=1, completion_tokens=0)
+    assert ledger.run(attempts.finish(running.claim, running.levels, usage=usage))
     assert running.hold(wanted=500, least=1) is None
     assert running.held == {0}

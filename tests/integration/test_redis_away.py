@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger import jobs
-from ledger.messages import Event
 from ledger.redis_client import CONNECTION, Ledger
 from ledger.settings import load_settings
 from producer import AsyncLLMClient, Job, LLMClient, RedisUnavailable
-from tests.support import servers
-from tests.support.registering import OWNER, register
+from tests.support import attempts, servers
+from tests.support.registering import register
 from tests.support.sentences import is_one_sentence
 from tests.support.waiting import eventually
 from tests.support.workers import working
@@ -131,23 +129,7 @@ def seconds_between_tries(log: str, at_least: int) -> list[float]:
 
 def make_one_chunk(ledger: Ledger, job: Job) -> None:
     """What a worker does that claims the job and comes to its first chunk."""
-    claim = ledger.run(
-        jobs.claim(job.id, instance="inst0", owner=OWNER, pid=1, lease_ms=60_000, nonce="the first")
-    )
-    assert isinstance(claim, jobs.Claim)
-    ledger.run(
-        jobs.emit(
-            job.id,
-            instance="inst0",
-            fence=claim.fence,
-            chunk=1,
-            tokens=1,
-            prompt_tokens=1,
-            event=Event(kind="chunk", attempt=claim.fence, text="Hello", tokens=1),
-            slots=1,
-            yields_to_bands_below=0,
-        )
-    )
+    ledger.run(attempts.emit(attempts.claimed(ledger, job.id)))
 
 
 @contextmanager

@@ -11,15 +11,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from ledger import jobs, keys
+from ledger import keys
 from ledger.jobs import Claim, Rest
-from ledger.messages import Result, State
+from ledger.messages import State
 from ledger.recovery import mend
 from ledger.redis_client import Ledger
 from producer import Job, LLMClient
+from tests.support import attempts
 from tests.support.fleet import come
 from tests.support.hands import LISTS
-from tests.support.registering import OWNER, register
+from tests.support.registering import register
 
 HOUR_MS = 3_600_000
 
@@ -36,7 +37,6 @@ class Resting(RuleBasedStateMachine):
         self.submitted: list[Job] = []
         self.running: list[Claim] = []
         self.rests = self.drained = False
-        self.served = 0
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
@@ -130,16 +130,7 @@ class Resting(RuleBasedStateMachine):
         job_id = self._pop()
         if job_id is None:
             return None
-        self.served += 1
-        call = jobs.claim(
-            job_id,
-            instance="inst0",
-            owner=OWNER,
-            pid=1,
-            lease_ms=HOUR_MS,
-            nonce=str(self.served),
-        )
-        claim = self.ledger.run(call)
+        claim = self.ledger.run(attempts.claim(job_id, lease_ms=HOUR_MS))
         if isinstance(claim, Claim):
             assert not self.rests
             assert not self.drained
@@ -147,19 +138,10 @@ class Resting(RuleBasedStateMachine):
         return job_id
 
     def _finish(self, claim: Claim) -> None:
-        result = Result(job_id=claim.job_id, state=State.SUCCEEDED, instance="inst0")
-        assert self.ledger.run(jobs.finish(result, fence=claim.fence, levels=[]))
+        assert self.ledger.run(attempts.finish(claim))
 
     def _give_back(self, claim: Claim, rest: Rest | None) -> None:
-        call = jobs.requeue(
-            claim.job_id,
-            instance="inst0",
-            fence=claim.fence,
-            reason="yield",
-            failed=False,
-            rest=rest,
-        )
-        assert self.ledger.run(call) == "queued"
+        assert self.ledger.run(attempts.requeue(claim, failed=False, rest=rest)) == "queued"
 
 
 def test_no_job_is_lost_or_started_while_its_instance_rests(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Sequence
 
-from ledger import jobs, keys, recovery
+from ledger import keys, recovery
 from ledger.jobs import Claim
 from ledger.levels import Level
-from ledger.messages import Result, State
 from ledger.priority import Priority
 from ledger.redis_client import Ledger
-from tests.support.registering import OWNER
+from tests.support import attempts
 
 LISTS = [
     keys.queue("inst0") + (f"{keys.PRIORITY_SEPARATOR}{priority.value}" if priority else "")
@@ -35,20 +33,17 @@ class Hands:
         for name in LISTS:
             raw = self._ledger.redis.rpop(name)
             if raw is not None:
-                return self._claim(json.loads(raw)["id"])
+                job_id = json.loads(raw)["id"]
+                return attempts.claimed(self._ledger, job_id, pid=os.getpid())
         raise AssertionError("no wake-up is in Celery's lists")
 
     def finish(self, claim: Claim, levels: Sequence[Level] = ()) -> None:
         """Ends a job; its tokens are settled at these levels."""
-        result = Result(job_id=claim.job_id, state=State.SUCCEEDED, instance="inst0")
-        assert self._ledger.run(jobs.finish(result, fence=claim.fence, levels=levels))
+        assert self._ledger.run(attempts.finish(claim, levels))
 
     def give_back(self, claim: Claim) -> None:
         """Makes way for a better job."""
-        call = jobs.requeue(
-            claim.job_id, instance="inst0", fence=claim.fence, reason="yield", failed=False
-        )
-        assert self._ledger.run(call) == "queued"
+        assert self._ledger.run(attempts.requeue(claim, failed=False)) == "queued"
 
     def serve(self, count: int) -> list[str]:
         """The ids of the next jobs, in their order; all are brought to their end."""
@@ -58,17 +53,3 @@ class Hands:
             self.finish(claim)
             served.append(claim.job_id)
         return served
-
-    def _claim(self, job_id: str) -> Claim:
-        claim = self._ledger.run(
-            jobs.claim(
-                job_id,
-                instance="inst0",
-                owner=OWNER,
-                pid=os.getpid(),
-                lease_ms=60_000,
-                nonce=uuid.uuid4().hex,
-            )
-        )
-        assert isinstance(claim, Claim)
-        return claim

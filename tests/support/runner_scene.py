@@ -13,6 +13,7 @@ from ledger.messages import Event, Result, State
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from producer import Job, LLMClient
+from tests.support import attempts
 from tests.support.registering import OWNER, register
 from tests.support.scripted import PROMPT_TOKENS, Letters
 from tests.support.waiting import eventually
@@ -74,48 +75,32 @@ class Scene:
 
     def take(self, job: Job, nonce: str = "another") -> jobs.Claim:
         """Claims the job as another process would."""
-        claim = self.ledger.run(
-            jobs.claim(job.id, instance="inst0", owner=OWNER, pid=1, lease_ms=60_000, nonce=nonce)
-        )
-        assert isinstance(claim, jobs.Claim)
-        return claim
+        return attempts.claimed(self.ledger, job.id, nonce=nonce)
 
-    def give_back(self, job: Job, claim: jobs.Claim, failed: bool = True) -> None:
-        answer = self.ledger.run(
-            jobs.requeue(
-                job.id, instance="inst0", fence=claim.fence, reason="worker lost", failed=failed
-            )
+    def give_back(self, job: Job, failed: bool = True) -> None:
+        """What is done for a process that is lost, or makes way."""
+        fence = self.facts(job).fence
+        call = jobs.requeue(
+            job.id, instance="inst0", fence=fence, reason="worker lost", failed=failed
         )
-        assert answer == "queued"
+        assert self.ledger.run(call) == "queued"
 
     def lose(self, job: Job, *pieces: Piece, prompt_tokens: int = PROMPT_TOKENS) -> None:
         """An attempt that makes these pieces and whose process is lost then."""
         claim = self.take(job)
         for number, piece in enumerate(pieces, start=1):
-            event = Event(
-                kind="chunk",
-                attempt=claim.fence,
-                text=piece.text,
+            call = attempts.emit(
+                claim,
+                piece.text,
+                chunk=number,
                 tokens=piece.tokens,
+                prompt_tokens=prompt_tokens,
                 logprobs=piece.logprobs,
                 reasoning=piece.reasoning,
                 tool_calls=piece.tool_calls,
             )
-            word = self.ledger.run(
-                jobs.emit(
-                    job.id,
-                    instance="inst0",
-                    fence=claim.fence,
-                    chunk=number,
-                    tokens=piece.tokens,
-                    prompt_tokens=prompt_tokens,
-                    event=event,
-                    slots=1,
-                    yields_to_bands_below=0,
-                )
-            )
-            assert word == "go"
-        self.give_back(job, claim)
+            assert self.ledger.run(call) == "go"
+        self.give_back(job)
 
     def pop_urgent(self) -> None:
         """Takes the one URGENT wake-up from its list, as Celery does."""

@@ -22,6 +22,7 @@ from producer import (
     JobFailed,
     LLMClient,
 )
+from tests.support import attempts
 from tests.support.conversation import ASKED, mark_of, said
 from tests.support.registering import OWNER, register
 from workers.backends import Piece, Run
@@ -180,10 +181,7 @@ def test_a_turn_is_what_was_asked_and_answered(scene: Scene) -> None:
 
 def test_a_finish_that_is_sent_twice_or_by_an_old_fence_adds_nothing(scene: Scene) -> None:
     job = scene.client.submit("hello", **ASKED)
-    claim = scene.ledger.run(
-        jobs.claim(job.id, instance="inst0", owner=OWNER, pid=1, lease_ms=60_000, nonce="n")
-    )
-    assert isinstance(claim, jobs.Claim)
+    claim = attempts.claimed(scene.ledger, job.id)
     request = Request.model_validate_json(claim.request)
     turn = sessions.new_turn(job.id, request, "x", turns=9, size=999, retention_ms=1000)
     result = Result(job_id=job.id, state=State.SUCCEEDED, text="x", instance="inst0")

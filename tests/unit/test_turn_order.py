@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -13,17 +12,17 @@ import pytest
 from ledger import jobs, keys
 from ledger.jobs import Claim, Noop
 from ledger.listing import read_lineup
-from ledger.messages import Result, State
 from ledger.redis_client import Ledger
 from ledger.rehoming import retire
 from ledger.steps import drive
 from producer import Job, LLMClient
 from routing.registry import read_registry
 from routing.rehoming import rehome
+from tests.support import attempts
 from tests.support.conversation import ASKED
 from tests.support.fleet import come, go
 from tests.support.hands import LISTS
-from tests.support.registering import OWNER, register
+from tests.support.registering import register
 
 
 class Scene:
@@ -36,19 +35,13 @@ class Scene:
         return self.client.submit("hello", **{**ASKED, **options})
 
     def claim(self, job: Job, lease_ms: int = 60_000) -> Claim | Noop:
-        nonce = uuid.uuid4().hex
-        return self.ledger.run(
-            jobs.claim(job.id, instance="inst0", owner=OWNER, pid=1, lease_ms=lease_ms, nonce=nonce)
-        )
+        return self.ledger.run(attempts.claim(job.id, lease_ms=lease_ms))
 
     def run(self, job: Job, **options: Any) -> Claim:
-        claim = self.claim(job, **options)
-        assert isinstance(claim, Claim)
-        return claim
+        return attempts.claimed(self.ledger, job.id, **options)
 
     def finish(self, claim: Claim) -> None:
-        result = Result(job_id=claim.job_id, state=State.SUCCEEDED, instance="inst0")
-        assert self.ledger.run(jobs.finish(result, fence=claim.fence, levels=()))
+        assert self.ledger.run(attempts.finish(claim))
 
     def empty_lists(self) -> None:
         self.ledger.redis.delete(*LISTS)

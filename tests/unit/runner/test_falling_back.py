@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger import instances, jobs, keys
+from ledger import instances, keys
 from ledger.errors import (
     ApexError,
     BackendAuth,
@@ -241,8 +241,7 @@ def test_one_that_was_fenced_off_moves_nothing(scene: Scene) -> None:
     job = ask(scene)
 
     def lose() -> None:
-        call = jobs.requeue(job.id, instance="inst0", fence=1, reason="worker lost", failed=False)
-        assert scene.ledger.run(call) == "queued"
+        scene.give_back(job, failed=False)
         scene.take(job)
 
     assert scene.run(job, Script([lose, KEY])) == (Outcome.NOOP, "fenced")

@@ -14,6 +14,7 @@ from ledger.overview import read_entries
 from ledger.recovery import mend
 from producer import Job
 from producer.cli.instances import read_instances
+from tests.support import attempts
 from tests.support.fleet import come
 from tests.support.hands import LISTS, Hands
 from tests.support.registering import OWNER, register
@@ -53,10 +54,7 @@ def take_wake_ups(scene: Scene) -> list[str]:
     for name in LISTS:
         while (raw := scene.ledger.redis.rpop(name)) is not None:
             taken.append(json.loads(raw)["id"])
-            call = jobs.claim(
-                taken[-1], instance="inst0", owner=OWNER, pid=1, lease_ms=60_000, nonce="n"
-            )
-            assert scene.ledger.run(call) == Noop("queued")
+            assert scene.ledger.run(attempts.claim(taken[-1])) == Noop("queued")
     return taken
 
 
@@ -221,14 +219,7 @@ def test_the_longest_rest_counts(scene: Scene) -> None:
     claim = scene.take(second)
 
     refuse(scene, first, 3000)
-    call = jobs.requeue(
-        second.id,
-        instance="inst0",
-        fence=claim.fence,
-        reason="again",
-        failed=False,
-        rest=jobs.Rest(1000, patience_ms=1000),
-    )
+    call = attempts.requeue(claim, failed=False, rest=jobs.Rest(1000, patience_ms=1000))
     assert scene.ledger.run(call) == "queued"
 
     assert rest_s(scene) > 2000

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger import jobs, keys
+from ledger import keys
 from ledger.errors import BackendError
 from ledger.messages import State
 from ledger.redis_client import Ledger
@@ -135,9 +135,7 @@ def test_one_whose_run_was_lost_looks_for_itself(scene: Scene) -> None:
     assert scene.paused() == [second.id]
     scene.wake(second)
     assert scene.run(second, never())[0] is Outcome.REQUEUED  # the first one has attempts left
-    fence = scene.facts(first).fence
-    lost = jobs.requeue(first.id, instance="inst0", fence=fence, reason="lost", failed=True)
-    assert scene.ledger.run(lost) == "queued"
+    scene.give_back(first)
     scene.run(first, Letters("abc"))
     assert scene.run(second, never())[0] is Outcome.SUCCEEDED
 
@@ -150,9 +148,7 @@ def lose(scene: Scene, job: Job, *steps: Any) -> None:
 
     with pytest.raises(SystemExit):
         scene.run(job, Script([*steps, end]))
-    fence = scene.facts(job).fence
-    call = jobs.requeue(job.id, instance="inst0", fence=fence, reason="lost", failed=True)
-    assert scene.ledger.run(call) == "queued"
+    scene.give_back(job)
 
 
 def test_nobody_waits_for_one_that_was_given_to_another_instance(scene: Scene) -> None:
@@ -218,7 +214,7 @@ def test_a_reader_gets_the_answer_once_whenever_a_process_is_killed(scene: Scene
     # When
     with pytest.raises(SystemExit):
         scene.run(second, never(), Interposed(scene.ledger, before={"finish": killed}))
-    scene.give_back(second, jobs.Claim(second.id, scene.facts(second).fence, "", *[0] * 7))
+    scene.give_back(second)
     scene.run(second, never(), Interposed(scene.ledger, lost={"finish": 2}))
     # Then
     assert scene.text(second) == scene.record(second).text == "one two"

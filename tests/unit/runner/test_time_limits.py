@@ -114,7 +114,7 @@ def test_a_job_that_is_told_of_its_limit_and_still_makes_a_token_ends_with_it(
 def test_a_job_is_not_stopped_under_a_fence_that_it_no_longer_has(scene: Scene) -> None:
     job = scene.submit()
     claim = scene.take(job)
-    scene.give_back(job, claim)
+    scene.give_back(job)
 
     assert not scene.ledger.run(jobs.stop(job.id, fence=claim.fence, why="timeout_s"))
     assert scene.facts(job).stop == ""
