@@ -50,6 +50,7 @@ WEATHER = {
     "type": "function",
     "function": {"name": "weather", "description": "Tells it.", "parameters": CITY},
 }
+DETAILED = {"type": "image_url", "image_url": {"url": "data:image/png;base64,", "detail": "high"}}
 SIGNATURE = THOUGHTS[-1]["signature"]
 EPHEMERAL = {"type": "ephemeral", "ttl": "5m"}
 
@@ -256,7 +257,8 @@ def test_system_texts_go_first_and_what_one_side_says_is_one_turn(
     backend: Backend, server: FakeAnthropic
 ) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
-    linked = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+    web = {"url": "https://a.example/b.png", "detail": "auto"}
+    linked = {"type": "image_url", "image_url": web}
     calls = [
         {"id": f"c{n}", "type": "function", "function": {"name": "weather", "arguments": given}}
         for n, given in enumerate(['{"city": "Zürich"}', ""])
@@ -450,6 +452,7 @@ def test_any_json_object_is_what_a_tool_is_called_with(
             {"prompt": "Hi", "response_format": {"type": "json_object"}, "tools": (WEATHER,)},
             "no json_object beside tools",
         ),
+        ({"messages": [{"role": "user", "content": [DETAILED]}]}, "no detail of an image"),
         ({"prompt": "Hi", "tool_choice": "required"}, "no tools to choose from"),
         ({"messages": [{"role": "system", "content": "Hi"}]}, "anthropic answers a user"),
         ({"prompt": "Hi", "tools": ({"type": "browser"},)}, "tools: anthropic takes"),

@@ -31,6 +31,7 @@ from workers.backends import Backend
 pytest.importorskip("ollama")
 
 CITY = {"type": "object", "properties": {"at": {"type": "object", "properties": {"city": {}}}}}
+DETAILED = {"type": "image_url", "image_url": {"url": "data:image/png;base64,", "detail": "low"}}
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
 
 
@@ -178,7 +179,8 @@ def test_a_conversation_with_tools_and_images_is_translated(
     backend: Backend, server: FakeOllama
 ) -> None:
     call = {"name": "weather", "arguments": '{"city": "Zürich"}'}
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,/etc/hosts"}}
+    url = "data:image/png;base64,/etc/hosts"
+    image = {"type": "image_url", "image_url": {"url": url, "detail": "auto"}}
     messages = [
         {"role": "system", "content": "Be short."},
         {"role": "user", "content": [{"type": "text", "text": "Look."}, image]},
@@ -210,6 +212,7 @@ def test_a_conversation_with_tools_and_images_is_translated(
             {"content": [{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]},
             "ollama fetches no image",
         ),
+        ({"content": [DETAILED]}, "ollama has no detail of an image"),
         ({"content": "Hi", "name": "Ann"}, "ollama has no name of who speaks"),
         (
             {

@@ -7,7 +7,6 @@ texts, then the conversation.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from workers.backends.anthropic.options import AnthropicOptions
 from workers.backends.base import Run
 from workers.backends.extra_content import ANTHROPIC, extra_of
 from workers.backends.response_format import wanted_format
+from workers.backends.servers.image import inline_of
 
 Block = dict[str, Any]
 
@@ -30,8 +30,6 @@ JSON_TOOL: Block = {
     "description": "Gives the answer as a JSON object.",
     "input_schema": {"type": "object"},
 }
-
-_INLINE = re.compile(r"data:(image/[\w.+-]+);base64,", re.ASCII)
 
 
 def body_of(run: Run, model: str, options: AnthropicOptions, settings: Settings) -> dict[str, Any]:
@@ -177,7 +175,7 @@ def _said(message: ChatMessage) -> list[Block]:
 def _parts(parts: Iterable[TextPart | ImagePart]) -> Iterator[Block]:
     for part in parts:
         if isinstance(part, ImagePart):
-            yield {"type": "image", "source": _source(part.image_url.url)}
+            yield {"type": "image", "source": _source(part)}
         elif part.text:
             yield _text(part.text)
 
@@ -186,11 +184,11 @@ def _text(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _source(url: str) -> Block:
-    inline = _INLINE.match(url)
+def _source(image: ImagePart) -> Block:
+    inline = inline_of(image, "anthropic")
     if inline is None:
-        return {"type": "url", "url": url}
-    return {"type": "base64", "media_type": inline[1], "data": url[inline.end() :]}
+        return {"type": "url", "url": image.image_url.url}
+    return {"type": "base64", "media_type": inline.media_type, "data": inline.data}
 
 
 def _call(given: dict[str, Any]) -> Block:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +12,9 @@ from ledger.settings import Settings
 from workers.backends.base import Run
 from workers.backends.ollama.options import OllamaOptions
 from workers.backends.response_format import wanted_format
+from workers.backends.servers.image import inline_of
 
 CHAT, GENERATE = "/api/chat", "/api/generate"
-
-_INLINE = re.compile(r"data:image/[\w.+-]+;base64,", re.ASCII)
 
 
 class Asking:
@@ -102,13 +100,12 @@ def _parts(message: ChatMessage, called: dict[str, str]) -> Iterator[tuple[str, 
 
 
 def _base64(image: ImagePart) -> str:
-    url = image.image_url.url
-    inline = _INLINE.match(url)
+    inline = inline_of(image, "ollama")
     if inline is None:
         raise InvalidRequest(
             "messages: ollama fetches no image; send it as data:image/png;base64,…."
         )
-    return url[inline.end() :]
+    return inline.data
 
 
 def _call(given: dict[str, Any], called: dict[str, str]) -> dict[str, Any]:
