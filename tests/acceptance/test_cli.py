@@ -17,6 +17,7 @@ from producer.cli.main import cli
 from producer.local import LocalStack
 from tests.support import gguf_header
 from tests.support.command import DONE_S, apexq, assert_one_line, read, started
+from tests.support.gates import begun
 from tests.support.held_replies import held_replies
 
 UNREACHABLE = "redis://127.0.0.1:1/0"
@@ -229,7 +230,7 @@ def test_status_says_when_a_tenants_window_opens(stack: LocalStack) -> None:
 def test_status_of_a_job_says_where_it_stands(stack: LocalStack) -> None:
     with LLMClient(stack.settings) as client:
         long = client.submit("[[mock tokens=9999 tps=20]]", agent_id="Planner")
-        next(iter(long.stream()))
+        begun(long)
         waiting = client.submit("hi", agent_id="Planner")
         said = apexq("status", waiting.id, url=stack.redis_url).stdout
         assert "State     queued" in said
@@ -261,6 +262,7 @@ def test_doctor_finds_a_running_stack_well(stack: LocalStack) -> None:
         ["ok", "python"],
         ["ok", "extras"],
         ["ok", "settings"],
+        ["ok", "servers"],
         ["ok", "redis"],
         ["ok", "clock"],
         ["ok", "version"],

@@ -11,6 +11,7 @@ from celery.result import AsyncResult
 from ledger.settings import Settings
 from producer import AsyncLLMClient, BudgetExceeded, Job, JobCancelled, JobDead, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.numbered import numbers
 
 
 def joined(job: Job, after: int = 0) -> str:
@@ -81,7 +82,7 @@ def test_a_killed_process_is_followed_by_another_attempt_that_goes_on_from_the_t
     result = job.result(timeout=20)
 
     assert result.attempt == 2
-    assert [word.partition("-")[2] for word in result.text.split()] == [str(n) for n in range(40)]
+    assert numbers(result.text) == list(range(40))
     assert result.usage.completion_tokens == 40
     assert joined(job) == result.text
 
@@ -112,7 +113,7 @@ def test_an_urgent_job_does_not_wait_for_a_low_one(
     assert low.status().state in ("queued", "running")
     assert urgent.timings.total_ms < 1000
     result = low.result(timeout=20)
-    assert [word.partition("-")[2] for word in result.text.split()] == [str(n) for n in range(400)]
+    assert numbers(result.text) == list(range(400))
     assert result.attempt == 1
     assert joined(low) == result.text
 

@@ -18,6 +18,7 @@ from producer import AsyncLLMClient, BudgetExceeded, LLMClient
 from producer.local import LocalStack
 from tests.conftest import StartWorkers
 from tests.support.command import apexq
+from tests.support.gates import begun
 from tests.support.waiting import eventually
 
 GREEDY: dict[str, Any] = {"agent_id": "Planner", "temperature": 0}
@@ -85,7 +86,7 @@ def test_a_hit_waits_for_no_queue_and_no_budget(client: LLMClient, tenant: str) 
     client.complete("hello", **GREEDY)
     long = "[[mock tokens=5000 tps=50]]"
     running = client.submit(long, agent_id="Planner", max_tokens=6000, cache=False)
-    next(iter(running.stream(timeout_s=20)))
+    begun(running)
     client.set_budget("tenant", tenant, tokens=1)
     with pytest.raises(BudgetExceeded):
         client.submit("hello you", **GREEDY)

@@ -17,7 +17,7 @@ from ledger.redis_client import Ledger
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
 from tests.support.commands import celery
-from tests.support.gates import closed_gate
+from tests.support.gates import begun, closed_gate
 from tests.support.registering import register
 from tests.support.waiting import eventually
 
@@ -64,7 +64,7 @@ def test_a_running_job_ends_with_its_next_token_and_is_charged_for_what_it_made(
 ) -> None:
     start_workers("inst0")
     job = client.submit(LONG, agent_id="a", max_tokens=5000)
-    next(job.stream(timeout_s=10))
+    begun(job)
 
     began = time.monotonic()
     job.cancel()

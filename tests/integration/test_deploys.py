@@ -17,7 +17,9 @@ from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.gates import begun
 from tests.support.hands import LISTS
+from tests.support.numbered import numbers
 from tests.support.registering import register
 from tests.support.waiting import eventually
 from tests.support.workers import Worker, working
@@ -27,11 +29,9 @@ LONG_GRACE = {"APEX_GRACE_S": "30", "APEX_LEASE_S": "2"}  # it outlasts the leas
 LONG = "[[mock tokens=300 tps=60]]"  # five seconds
 
 
-def begun(client: LLMClient, prompt: str, **options: int) -> Job:
+def running(client: LLMClient, prompt: str, **options: int) -> Job:
     """A job that has made a token."""
-    job = client.submit(prompt, agent_id="a", max_tokens=400, **options)
-    next(job.stream(timeout_s=10))
-    return job
+    return begun(client.submit(prompt, agent_id="a", max_tokens=400, **options))
 
 
 def end(worker: Worker, timeout_s: float = 15) -> float:
@@ -50,7 +50,7 @@ def test_a_worker_that_is_told_to_end_lets_its_job_end_within_the_grace_period(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
     (worker,) = start_workers("inst0", env=LONG_GRACE)
-    job = begun(client, "[[mock tokens=300 tps=75]]")
+    job = running(client, "[[mock tokens=300 tps=75]]")
 
     assert end(worker) < 10
 
@@ -64,7 +64,7 @@ def test_a_worker_that_is_told_to_end_gives_back_what_takes_longer_and_it_goes_o
 ) -> None:
     # Given
     (worker,) = start_workers("inst0", env=SHORT_GRACE)
-    job = begun(client, LONG)
+    job = running(client, LONG)
     # When
     assert end(worker) < 6
     # Then it waits, and no attempt is spent
@@ -75,7 +75,7 @@ def test_a_worker_that_is_told_to_end_gives_back_what_takes_longer_and_it_goes_o
     # And a new worker goes on with it
     start_workers("inst0")
     record = job.outcome(timeout=20)
-    assert [word.partition("-")[2] for word in record.text.split()] == [str(n) for n in range(300)]
+    assert numbers(record.text) == list(range(300))
     assert (record.state, record.attempt) == (State.SUCCEEDED, 1)
     assert client.get_stats()["tokens_held"] == 0
 
@@ -100,7 +100,7 @@ def test_a_worker_that_is_told_to_end_at_once_gives_its_job_back(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
     (worker,) = start_workers("inst0", env=LONG_GRACE)
-    job = begun(client, LONG)
+    job = running(client, LONG)
 
     worker.process.send_signal(signal.SIGQUIT)
     worker.process.wait(10)
@@ -181,5 +181,5 @@ def test_a_rolling_restart_of_five_workers_under_load_fails_no_job(
     assert {record.state for record in records} == {State.SUCCEEDED}
     assert {record.attempt for record in records} == {1}
     for record, count in zip(records, tokens * len(names), strict=True):
-        assert [int(w.partition("-")[2]) for w in record.text.split()] == list(range(count))
+        assert numbers(record.text) == list(range(count))
     assert client.get_stats()["tokens_held"] == 0

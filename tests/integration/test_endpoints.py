@@ -16,6 +16,7 @@ from ledger.stream import replay
 from producer import LLMClient
 from tests.conftest import StartWorkers
 from tests.support import llama_server, tiny_gguf
+from tests.support.gates import begun
 from tests.support.llama_server import LlamaServer
 from tests.support.waiting import eventually
 
@@ -65,7 +66,7 @@ def test_ten_running_jobs_end_well_when_their_model_server_is_killed(
     used = client.get_stats()["tokens_used"]
     jobs = [client.submit(**one) for one in asked]
     eventually(lambda: {job.status().state for job in jobs} == {"running"})
-    next(jobs[0].stream(timeout_s=20))
+    begun(jobs[0])
     # When
     before = servers[1].log.count(ASKED)
     servers[0].kill()

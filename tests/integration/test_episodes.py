@@ -15,6 +15,7 @@ from ledger.messages import State
 from ledger.settings import Settings, load_settings
 from producer import DeadlineExceeded, Episode, EpisodeOver, InvalidRequest, Job, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.gates import begun
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
 
@@ -86,7 +87,7 @@ def test_a_job_that_waits_longer_than_its_episode_lives_ends_before_a_token_is_m
 ) -> None:
     start_workers("inst0", env=SMALL)
     busy = client.submit(DRIPS, agent_id="a", max_tokens=2000)
-    next(busy.stream())
+    begun(busy)
     with client.episode("night:1%") as episode:  # an id that a key has to escape
         late = episode.submit("hello", agent_id="a")
         over(episode)
@@ -164,7 +165,7 @@ def test_a_worker_logs_a_line_of_json_on_each_open_episode(
         client.episode("reports", timeout_s=60) as reports,
     ):
         job = runs.submit(DRIPS, agent_id="a", max_tokens=2000)
-        next(job.stream())
+        begun(job)
         reports.progress("tests_run", passed=12)
 
         # When

@@ -18,6 +18,7 @@ from ledger.settings import Settings
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
 from tests.support.command import APEXQ, apexq, assert_one_line, environment
+from tests.support.gates import begun
 from tests.support.hands import Hands
 from tests.support.registering import register
 from tests.support.snapshots import everything, key_names
@@ -63,7 +64,7 @@ def test_nothing_of_an_erased_tenant_is_left_but_its_usage(
     ended = client.submit(f"hello {SECRET}", **asked(), history=True, episode_id="e")
     ended.result(timeout=20)
     running = client.submit(f"[[mock tokens=2000 tps=50]] {SECRET}", **asked(), max_tokens=3000)
-    next(iter(running.stream(timeout_s=20)))
+    begun(running)
     waiting = client.submit(f"hello {SECRET}", **asked(agent_id="b"))
 
     done = apexq("erase", "--tenant", "acme", "--yes", "--json", url=redis_url)

@@ -12,7 +12,7 @@ from ledger import keys
 from ledger.redis_client import Ledger
 from producer import Job, LLMClient, Priority
 from tests.conftest import StartWorkers
-from tests.support.gates import closed_gate
+from tests.support.gates import begun, closed_gate
 from tests.support.hands import LISTS, Hands
 from tests.support.registering import register
 from tests.support.waiting import eventually
@@ -191,7 +191,7 @@ def test_a_job_that_makes_way_goes_on_before_its_agents_next_one(
     first = client.submit(
         "[[mock tokens=100 tps=200]]", agent_id="a", max_tokens=100, priority="LOW"
     )
-    next(first.stream(timeout_s=10))
+    begun(first)
     jobs = [first, *client.submit_many([hello("a", priority="LOW")] * 4)]
     with ends(ledger) as ended:
         # When

@@ -20,6 +20,8 @@ from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.gates import begun
+from tests.support.numbered import numbers
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
 
@@ -159,7 +161,7 @@ def test_a_worker_that_wakes_up_after_its_lease_can_write_nothing_more(
     job = client.submit(
         "[[mock tokens=200 tps=100]]", agent_id="a", max_tokens=200, instance="inst0"
     )
-    next(job.stream(timeout_s=10))
+    begun(job)
     frozen = [worker.process.pid, pid_of(ledger, job)]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
@@ -173,7 +175,7 @@ def test_a_worker_that_wakes_up_after_its_lease_can_write_nothing_more(
     # Then what it goes on to make bounces off, and the next attempt goes on from the same text
     record = job.result(timeout=20)
     assert record.attempt == 2
-    assert [word.partition("-")[2] for word in record.text.split()] == [str(n) for n in range(200)]
+    assert numbers(record.text) == list(range(200))
     assert record.usage.completion_tokens == 200
     events = list(replay(ledger, job.id))
     assert events[: len(before)] == before

@@ -14,6 +14,7 @@ pytest.importorskip("mlx_lm")
 from producer import LLMClient
 from tests.conftest import StartWorkers
 from tests.support import servers, tiny_safetensors
+from tests.support.gates import begun
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_worker_that_is_killed_leaves_text_that_another_one_continues(
     undisturbed = client.submit(**story).result(timeout=60)
 
     job = client.submit(**story)
-    next(job.stream(timeout_s=30))
+    begun(job)
     (child,) = psutil.Process(worker.process.pid).children()
     child.kill()
     result = job.result(timeout=60)

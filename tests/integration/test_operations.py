@@ -23,7 +23,7 @@ from tests.conftest import StartWorkers
 from tests.support import servers
 from tests.support.commands import celery
 from tests.support.flower import flower
-from tests.support.gates import closed_gate
+from tests.support.gates import begun, closed_gate
 from tests.support.junk import wakeup
 from tests.support.waiting import eventually
 from tests.support.workers import working
@@ -104,7 +104,7 @@ def test_inspect_answers_while_a_job_runs_and_nothing_shows_a_prompt(
         running = client.submit(
             f"{SECRET} [[mock tokens=60000 tps=100]]", agent_id="a", max_tokens=60_000
         )
-        next(running.stream(timeout_s=10))
+        begun(running)
 
         # When
         shown = {

@@ -9,6 +9,8 @@ from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.gates import begun
+from tests.support.numbered import numbers
 from tests.support.waiting import eventually
 
 log = logging.getLogger(__name__)
@@ -16,11 +18,9 @@ log = logging.getLogger(__name__)
 TRIES = 50
 
 
-def begun(client: LLMClient, prompt: str, **options: int | str) -> Job:
+def running(client: LLMClient, prompt: str, **options: int | str) -> Job:
     """A LOW job that has made a token."""
-    job = client.submit(prompt, **{"agent_id": "a", "priority": "LOW", **options})
-    next(job.stream(timeout_s=10))
-    return job
+    return begun(client.submit(prompt, **{"agent_id": "a", "priority": "LOW", **options}))
 
 
 def urgent(client: LLMClient) -> float:
@@ -36,10 +36,6 @@ def urgent(client: LLMClient) -> float:
     return took_ms
 
 
-def numbers(text: str) -> list[int]:
-    return [int(word.partition("-")[2]) for word in text.split()]
-
-
 def yields(ledger: Ledger, job: Job) -> int:
     return sum(event.reason == "yield" for event in replay(ledger, job.id))
 
@@ -48,7 +44,7 @@ def test_urgent_jobs_do_not_wait_for_a_low_one_of_ten_minutes_whose_text_goes_on
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
     start_workers("inst0")
-    low = begun(client, "[[mock tokens=60000 tps=100]]", max_tokens=60_000, timeout_s=900)
+    low = running(client, "[[mock tokens=60000 tps=100]]", max_tokens=60_000, timeout_s=900)
 
     times = sorted(urgent(client) for _ in range(TRIES))
 
@@ -72,7 +68,7 @@ def test_a_job_that_made_way_ends_with_the_text_and_the_bill_of_one_that_did_not
     story = "[[mock tokens=300 tps=150]] tell a story of many words"
     undisturbed = client.complete(story, agent_id="a", priority="LOW", max_tokens=300)
 
-    low = begun(client, story, max_tokens=300)
+    low = running(client, story, max_tokens=300)
     for _ in range(3):
         eventually(lambda: low.status().state == "running")
         urgent(client)
@@ -88,7 +84,7 @@ def test_a_job_makes_way_no_oftener_than_it_may(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
     start_workers("inst0", env={"APEX_MAX_YIELDS": "2"})
-    low = begun(client, "[[mock tokens=200 tps=100]]", max_tokens=200)
+    low = running(client, "[[mock tokens=200 tps=100]]", max_tokens=200)
 
     for _ in range(3):
         eventually(lambda: low.status().state == "running")
@@ -102,7 +98,7 @@ def test_a_job_makes_way_no_more_when_it_is_nearly_done(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
     start_workers("inst0", env={"APEX_YIELD_NOT_LAST_TOKENS": "99"})
-    low = begun(client, "[[mock tokens=100 tps=100]]", max_tokens=100)
+    low = running(client, "[[mock tokens=100 tps=100]]", max_tokens=100)
 
     urgent(client)
 
@@ -114,7 +110,7 @@ def test_no_job_makes_way_where_preemption_is_off(
     client: LLMClient, ledger: Ledger, start_workers: StartWorkers
 ) -> None:
     start_workers("inst0", env={"APEX_PREEMPTION": "0"})
-    low = begun(client, "[[mock tokens=100 tps=100]]", max_tokens=5000)
+    low = running(client, "[[mock tokens=100 tps=100]]", max_tokens=5000)
 
     urgent(client)
 

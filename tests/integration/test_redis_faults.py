@@ -22,6 +22,7 @@ from ledger.settings import load_settings
 from ledger.stream import follow
 from producer import AsyncLLMClient, Job, LLMClient, RedisUnavailable
 from tests.support import servers
+from tests.support.gates import begun
 from tests.support.sentences import is_one_sentence
 from tests.support.waiting import eventually
 from tests.support.workers import Worker, working
@@ -309,7 +310,7 @@ def test_jobs_go_on_to_their_ends_when_redis_is_full_and_new_ones_are_refused(
 ) -> None:
     # Given one that runs and three that wait
     running = ask(client, SLOW)
-    next(running.stream())
+    begun(running)
     first, second, third = (ask(client, "hello") for _ in range(3))
 
     # When

@@ -16,6 +16,7 @@ from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from producer import ApexError, BudgetExceeded, Job, LLMClient
 from tests.conftest import StartWorkers
+from tests.support.gates import begun
 from tests.support.registering import register
 from tests.support.snapshots import CELERYS_OWN
 from tests.support.waiting import eventually
@@ -47,7 +48,7 @@ def end_in_every_way(client: LLMClient) -> None:
     with client.episode("e2", token_budget=10) as episode, pytest.raises(BudgetExceeded):
         episode.submit("hello", agent_id="a")
     running = client.submit("[[mock tokens=2000 tps=50]]", **asked, max_tokens=3000)
-    next(iter(running.stream(timeout_s=20)))
+    begun(running)
     late = client.submit("hello", **asked, queue_timeout_s=0.001)
     waiting = client.submit("hello", **asked)
     assert waiting.cancel() == "cancelled"

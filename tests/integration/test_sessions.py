@@ -14,6 +14,7 @@ from ledger.settings import Settings
 from producer import AsyncLLMClient, JobCancelled, JobFailed, LLMClient
 from tests.conftest import StartWorkers
 from tests.support.conversation import ASKED, mark_of, said
+from tests.support.gates import begun
 from tests.support.waiting import eventually
 
 Ask = Callable[..., Result]
@@ -56,7 +57,7 @@ def test_a_failed_or_cancelled_job_adds_no_turn(ask: Ask, client: LLMClient) -> 
     with pytest.raises(JobFailed):
         ask("[[mock tokens=5 error_at=3]]")
     running = client.submit("[[mock tokens=2000 tps=100]]", **ASKED, max_tokens=3000)
-    next(iter(running.stream(timeout_s=10)))
+    begun(running)
     waiting = client.submit("hello", **ASKED)
 
     assert waiting.cancel() == "cancelled"
@@ -82,7 +83,7 @@ def test_a_job_that_made_way_goes_on_in_the_context_it_began_in(
 ) -> None:
     first = ask("[[mock say=one]]")
     low = client.submit("[[mock tokens=300 tps=300]]", **ASKED, priority="LOW")
-    next(iter(low.stream(timeout_s=10)))
+    begun(low)
 
     urgent = ask("[[mock say=two]]", priority="URGENT")
 
@@ -114,7 +115,7 @@ def test_a_turn_that_was_held_back_follows_one_whose_process_is_lost(
 ) -> None:
     start_workers("inst0", env={"APEX_LLM_INSTANCES": '[{"name": "inst0", "slots": 2}]'})
     hangs = client.submit("[[mock tokens=5 hang_at=1]]", **ASKED)
-    next(iter(hangs.stream(timeout_s=20)))
+    begun(hangs)
     follows = client.submit("hello", **ASKED)
     eventually(lambda: held_back(client) == [follows.id])
 

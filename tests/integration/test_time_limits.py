@@ -17,6 +17,7 @@ from ledger.settings import load_settings
 from producer import DeadlineExceeded, Job, JobExpired, LLMClient
 from tests.conftest import StartWorkers
 from tests.support import servers
+from tests.support.gates import begun
 from tests.support.waiting import eventually
 from tests.support.workers import working
 
@@ -100,7 +101,7 @@ def test_a_job_that_waited_for_too_long_expires_when_its_turn_comes(
     # Given a worker that is busy, and a job that waits past its limit
     start_workers("inst0")
     busy = client.submit("[[mock tokens=5000 tps=50]]", agent_id="a")
-    next(busy.stream())
+    begun(busy)
     late = client.submit("hello", agent_id="a", queue_timeout_s=0.2)
     past(redis_url, late, 0.2)
 
@@ -142,7 +143,7 @@ def test_an_outage_of_redis_does_not_count_between_two_tokens(tmp_path: Path) ->
         LLMClient(load_settings(env={}, redis_url=url)) as client,
     ):
         job = client.submit("[[mock tokens=20 tps=5]]", agent_id="a", token_timeout_s=1)
-        next(job.stream())
+        begun(job)
 
         # When Redis is away for longer than that
         os.kill(process.pid, signal.SIGSTOP)
