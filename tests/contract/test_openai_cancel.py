@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,17 @@ def test_a_stop_before_the_first_token_hangs_up(answer: Answer) -> None:
         assert server.hung_up.wait(SOON_S)
         reader.join(SOON_S)
         assert not reader.is_alive()
+
+
+def test_a_stop_before_the_start_asks_nobody() -> None:
+    with fake_openai.serving(never_answers) as server, asking(server.url) as backend:
+        unwanted = run()
+        unwanted.stop.set()
+
+        with closing(backend.stream(unwanted)) as pieces:  # type: ignore[type-var]
+            assert list(pieces) == []
+
+        assert server.bodies == []
 
 
 def test_a_stop_in_the_midst_hangs_up() -> None:

@@ -110,7 +110,7 @@ class AnthropicBackend:
         events = io.iterate(client.events(body), run.stop)
         any_json = wants_any_json(run.request)
         answer = AnthropicAnswer(run.max_tokens, client.where, any_json=any_json)
-        with closing(events):  # type: ignore[type-var]  # a generator has close()
+        with closing(events):
             try:
                 for piece in answer.pieces(events):
                     if piece.prompt_tokens:

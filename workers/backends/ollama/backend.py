@@ -136,7 +136,7 @@ class OllamaBackend:
             logprobs=run.request.logprobs is not None,
             continues=bool(run.continue_from),
         )
-        with closing(lines):  # type: ignore[type-var]  # a generator has close()
+        with closing(lines):
             try:
                 for piece in answer.pieces(lines):
                     if piece.prompt_tokens:

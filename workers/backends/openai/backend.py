@@ -134,8 +134,6 @@ class OpenAIBackend:
             BackendError and its kinds.
         """
         loaded = self._require_loaded()
-        if run.stop.is_set():
-            return iter(())
         return loaded.io.iterate(loaded.answers.stream(run), run.stop)
 
     def forget(self, tenant: str, session_id: str | None = None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -41,10 +41,12 @@ class IoThread:
         """Begins ``work``; cancelling what is returned cancels it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def iterate(self, source: AsyncIterator[T], stop: threading.Event) -> Iterator[T]:
+    def iterate(self, source: AsyncIterator[T], stop: threading.Event) -> Generator[T, None, None]:
         """Yields what ``source`` yields, until that ends, or ``stop`` is set, or this is closed;
-        the latter two cancel ``source`` where it stands.
+        the latter two cancel ``source`` where it stands. Nothing is begun where ``stop`` is set.
         """
+        if stop.is_set():
+            return
         box: queue.SimpleQueue[T | None] = queue.SimpleQueue()
 
         async def pump() -> None:
