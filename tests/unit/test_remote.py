@@ -15,6 +15,7 @@ from workers.backends.openai.remote import provider
         ({"LLM_API_KEY": "sk-ant-api03-1"}, "anthropic"),
         ({"LLM_API_KEY": "gsk_1", "LLM_API_BASE": "https://api.groq.com/openai/v1"}, "openai"),
         ({"LLM_API_BASE": "https://api.anthropic.com"}, "anthropic"),
+        ({"LLM_API_BASE": "https://not-anthropic.com/v1"}, "openai"),
         ({"LLM_API_KEY": "sk-ant-1", "LLM_API_BASE": "http://localhost:8000/v1"}, "openai"),
         ({}, "openai"),
     ],

@@ -28,6 +28,6 @@ def provider(spec: InstanceSpec, settings: Settings) -> str:
     base = spec.options.get("base_url") or settings.api_base
     if base:
         host = urlsplit(str(base)).hostname or ""
-        return "anthropic" if host.endswith(ANTHROPIC_HOST) else "openai"
+        return "anthropic" if f".{host}".endswith(f".{ANTHROPIC_HOST}") else "openai"
     key = spec.options.get("api_key") or (settings.api_key and settings.api_key.get_secret_value())
     return "anthropic" if str(key or "").startswith(ANTHROPIC_KEY) else "openai"
