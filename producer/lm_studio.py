@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ledger.model_servers import DEFAULTS
 from ledger.settings import Settings
 from producer.servers_client import ServersClient
 
@@ -19,7 +20,7 @@ class LMStudioClient(ServersClient):
 
     def __init__(
         self,
-        base_url: str = "http://localhost:1234/v1",
+        base_url: str = DEFAULTS["lmstudio"],
         max_concurrent_requests: int = 4,
         *,
         model: str | None = None,

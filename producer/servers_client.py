@@ -11,8 +11,10 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Self
 
+from ledger.address import shown
 from ledger.errors import BackendError, InvalidSetting
 from ledger.messages import Result
+from ledger.model_servers import servers_of
 from ledger.overview import read_entries
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings, load_settings
@@ -61,8 +63,7 @@ class ServersClient:
             **where,
             **table,
         }
-        found = [spec for spec in self._settings.instances if self._is_of(spec)]
-        self._spec = found[0] if found else None
+        self._spec = self._of_the_settings()
         self._stack: LocalStack | None = None
         self._client: AsyncLLMClient | None = None
         self._changing = asyncio.Lock()  # starts and ends go one after another
@@ -155,10 +156,7 @@ class ServersClient:
         return self
 
     async def _start_stack(self) -> LocalStack:
-        given = self._settings.model_fields_set - {"config", "instances", "backend", "model"}
-        same = {name: getattr(self._settings, name) for name in given}
-        same["fallbacks"] = {}  # these are of models that its stack does not have
-        stack = LocalStack([self._table], None, **same)
+        stack = LocalStack([self._table], None, env=self._settings.to_env())
         starting = asyncio.ensure_future(asyncio.to_thread(stack.start))
         try:
             await asyncio.shield(starting)
@@ -186,6 +184,14 @@ class ServersClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def _of_the_settings(self) -> InstanceSpec | None:
+        """The instance that has just these servers."""
+        for spec in self._settings.instances:
+            own = set(servers_of(spec, self._settings))
+            if spec.backend == self.backend and own == self._urls:
+                return spec
+        return None
+
     @property
     def _used_settings(self) -> Settings:
         return self._stack.settings if self._stack is not None else self._settings
@@ -194,16 +200,10 @@ class ServersClient:
         """The client, and the instance that has the servers."""
         if self._spec is None and self._stack is None:
             raise InvalidSetting(
-                f"No instance has {' and '.join(sorted(self._urls))}: use "
+                f"No instance has {' and '.join(sorted(map(shown, self._urls)))}: use "
                 f"`async with {type(self).__name__}(…) as client`, which starts one, or put it "
                 f'into apexq.toml as an instance with backend = "{self.backend}".'
             )
         if self._client is None:
             self._client = AsyncLLMClient(self._used_settings)
         return self._client, self._spec.name if self._spec else self.instance
-
-    def _is_of(self, spec: InstanceSpec) -> bool:
-        own = spec.options.get("endpoints") or [
-            spec.options.get("base_url") or self._settings.api_base or ""
-        ]
-        return spec.backend == self.backend and {url.rstrip("/") for url in own} == self._urls

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ledger.errors import InvalidSetting
 from ledger.settings import Settings, load_settings
-from producer import LMStudioClient, servers_client
+from producer import DualEndpointLLMClient, LMStudioClient, servers_client
 
 CHAIN: dict[str, Any] = {
     "instances": [{"name": "a", "model": "big"}, {"name": "b", "model": "small"}],
@@ -20,8 +21,10 @@ CHAIN: dict[str, Any] = {
 class Stack:
     """Stands in for a stack; comes up when it is let."""
 
-    def __init__(self, *_: Any, **settings: Any) -> None:
-        self.settings = load_settings(env={"APEX_CONFIG": ""}, **settings)
+    def __init__(
+        self, instances: list[dict[str, Any]], backend: None, *, env: dict[str, str]
+    ) -> None:
+        self.settings = load_settings(env=env, instances=instances, backend=backend)
         self.starts, self.stops = 0, 0
         self.starting, self.let = threading.Event(), threading.Event()
 
@@ -39,8 +42,8 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> list[Stack]:
     """The stacks that were made."""
     made: list[Stack] = []
 
-    def make(*args: Any, **settings: Any) -> Stack:
-        made.append(Stack(*args, **settings))
+    def make(*args: Any, **env: Any) -> Stack:
+        made.append(Stack(*args, **env))
         return made[-1]
 
     monkeypatch.setattr(servers_client, "LocalStack", make)
@@ -74,6 +77,40 @@ def test_its_own_stack_has_no_chains_of_other_models(stacks: list[Stack]) -> Non
 
     asyncio.run(start())
     assert stacks[0].settings.fallbacks == {}
+
+
+def test_its_own_stack_has_all_other_settings_and_no_others(
+    stacks: list[Stack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_MAX_TOKENS", "7")
+    given = settings(timeout_s=5, model="of others")
+
+    async def start() -> None:
+        task = await started(LMStudioClient(settings=given), stacks)
+        stacks[0].let.set()
+        await task
+
+    asyncio.run(start())
+    own = stacks[0].settings
+    assert (own.timeout_s, own.max_tokens, own.config) == (5, 512, None)
+    assert [one.model for one in own.instances] == [None]
+
+
+@pytest.mark.parametrize("table", [{}, {"base_url": "http://localhost:1234/v1/"}])
+def test_an_instance_of_the_settings_is_found_by_its_server_also_where_that_is_the_usual_one(
+    stacks: list[Stack], table: dict[str, str]
+) -> None:
+    given = settings(instances=[{"name": "a", "backend": "lmstudio", **table}])
+    asyncio.run(LMStudioClient(settings=given).start())
+    assert stacks == []
+
+
+def test_a_password_in_an_address_is_in_no_error() -> None:
+    urls = ("http://me:hidden@localhost:8001/v1", "http://localhost:8002/v1?key=hidden")
+    client = DualEndpointLLMClient(*urls, settings=settings())
+    with pytest.raises(InvalidSetting, match="localhost:8001/v1 and http://localhost") as refused:
+        asyncio.run(client.complete("hi"))
+    assert "hidden" not in str(refused.value)
 
 
 def test_a_start_that_is_cancelled_leaves_nothing_running(stacks: list[Stack]) -> None:

@@ -15,6 +15,7 @@ from budgets.estimate import prompt_tokens_bound
 from ledger.address import shown
 from ledger.errors import BackendError, BackendMissing, InvalidSetting
 from ledger.messages import Request
+from ledger.model_servers import DEFAULTS
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
 from workers.backends.openai import dialect as openai_dialect
@@ -25,6 +26,7 @@ from workers.backends.openai.options import OpenAIOptions
 from workers.backends.options import parse
 from workers.backends.servers.io_thread import IoThread
 from workers.backends.servers.likely_count import LikelyCount
+from workers.backends.servers.patience import until_it_answers
 
 if TYPE_CHECKING:
     from workers.backends.openai.answer import Answers
@@ -47,7 +49,7 @@ class _Loaded:
 class OpenAIBackend:
     """Forwards to one or several servers; each slot's process has one request at a time."""
 
-    default_urls: tuple[str, ...] = ("https://api.openai.com/v1",)
+    default_urls: tuple[str, ...] = (DEFAULTS["openai"],)
     common_key = True  # LLM_API_KEY is for it too
 
     def __init__(self, spec: InstanceSpec, settings: Settings) -> None:
@@ -106,7 +108,8 @@ class OpenAIBackend:
         io = IoThread(f"{self._spec.name}-servers")
         servers = Servers(self._urls, self._key, self._options, self._errors())
         try:
-            models = io.run(servers.wait(self._settings.load_timeout_s, say))
+            asking = until_it_answers(servers.models, self._settings.load_timeout_s, say)
+            models = io.run(asking)
             self._learn_from({str(one.get("id")): one for one in models})
         except BaseException:
             _end(io, servers)

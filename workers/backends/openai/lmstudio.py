@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ledger.model_servers import DEFAULTS
 from workers.backends.openai.backend import OpenAIBackend
 
 
 class LMStudioBackend(OpenAIBackend):
     """It needs no key, so LLM_API_KEY, which is for others, is not sent to it."""
 
-    default_urls = ("http://localhost:1234/v1",)
+    default_urls = (DEFAULTS["lmstudio"],)
     common_key = False
