@@ -15,6 +15,7 @@ from producer.cli.check import Check, Status
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import local_settings
 from producer.cli.redis_checkup import redis_checks
+from producer.cli.server_checkup import check_servers
 from producer.fit import fits_of
 
 OLDEST_PYTHON = (3, 11)
@@ -34,6 +35,7 @@ def examine() -> Iterator[Check]:
         return
     where = settings.config or "the environment"
     yield Check("settings", "ok", f"{len(settings.instances)} instances, read from {where}")
+    yield check_servers(settings)
     try:
         yield from _examine_redis(ledger, settings)
     finally:

@@ -139,6 +139,11 @@ def test_docs_have_every_command_and_option(name: str) -> None:
         assert option in section
 
 
+def test_docs_list_the_commands_as_help_does() -> None:
+    rows = re.findall(r"^\| \[`apexq (\w+)`\]\(#apexq-\1\) \| (.*) \|$", PAGE, re.MULTILINE)
+    assert rows == list(COMMANDS.items())
+
+
 def test_docs_and_help_have_every_exit_code() -> None:
     rows = re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)
     assert [int(row) for row in rows] == list(Exit)
