@@ -452,6 +452,16 @@ def test_a_server_behind_a_proxys_page_is_waited_for(serve: Serve, make: Make) -
     assert text_of(answer_of(backend)) == "Hello"
 
 
+def test_a_key_that_is_not_accepted_is_told_at_once_also_where_another_endpoint_is_away(
+    serve: Serve, make: Make
+) -> None:
+    server = serve(answers_with("Hello"))
+    server.locked = True
+
+    with pytest.raises(BackendAuth, match="Incorrect API key provided"):
+        make(f"http://127.0.0.1:{free_port()}/v1", server.url)
+
+
 def test_health_names_each_endpoint_when_none_answers(serve: Serve, make: Make) -> None:
     first, second = serve(answers_with("a")), serve(answers_with("a"))
     backend = make(first.url, second.url)

@@ -34,6 +34,7 @@ class FakeOpenAI(ThreadingHTTPServer):
         if window is not None:
             self.model["max_model_len"] = window
         self.well = True  # whether it answers the question for its models
+        self.locked = False  # whether it accepts no key there
         self.page = ""  # what it answers that with instead
         self.pages = 0  # times that it has
         self.bodies: list[dict[str, Any]] = []
@@ -70,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.page:
             self.server.pages += 1
             self.whole(200, self.server.page.encode(), "text/html", {})
+        elif self.server.locked:
+            self.json(401, {"error": {"message": "Incorrect API key provided"}})
         elif self.server.well:
             self.json(200, {"object": "list", "data": [self.server.model]})
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ import httpx2
 import openai
 
 from ledger.errors import BackendAuth, BackendError
-from workers.backends.base import Say
 from workers.backends.openai.berths import Berths
 from workers.backends.openai.endpoints import Endpoint, Endpoints
 from workers.backends.openai.errors import Errors
@@ -22,7 +20,6 @@ from workers.backends.servers.quiet_http import quiet_http
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 1.0
 PROBE_S = 5.0
 
 # A host that is gone without a word is noticed after 25 s.
@@ -56,26 +53,19 @@ class Servers:
             self.probe,
         )
 
-    async def wait(self, most_s: float, say: Say) -> list[Mapping[str, Any]]:
-        """The models of the first server that answers; most start more slowly than a worker.
+    async def models(self) -> list[Mapping[str, Any]]:
+        """What the first server lists that answers.
 
         Raises:
-            BackendAuth: one of them does not accept the key.
-            BackendError: none has answered after ``most_s`` seconds.
+            BackendAuth: none does, and one does not accept the key.
+            BackendError: none does.
         """
-        until, said = time.monotonic() + most_s, ""
-        while True:
-            answers = await asyncio.gather(*(self._models(one) for one in self.endpoints))
-            found = [answer for answer in answers if isinstance(answer, list)]
-            if found:
-                return found[0]
-            error = next(answer for answer in answers if isinstance(answer, BackendError))
-            if isinstance(error, BackendAuth) or time.monotonic() >= until:
-                raise error
-            if error.message != said:
-                said = error.message
-                say(f"waiting for a server; {said}")
-            await asyncio.sleep(LOOK_AGAIN_S)
+        answers = await asyncio.gather(*(self._models(one) for one in self.endpoints))
+        for answer in answers:
+            if isinstance(answer, list):
+                return answer
+        errors = [answer for answer in answers if isinstance(answer, BackendError)]
+        raise next((error for error in errors if not error.retriable), errors[0])
 
     async def probe(self, endpoint: Endpoint) -> BackendError | None:
         """The error if a server does not answer."""

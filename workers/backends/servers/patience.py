@@ -16,17 +16,19 @@ T = TypeVar("T")
 
 
 async def until_it_answers(ask: Callable[[], Awaitable[T]], most_s: float, say: Say) -> T:
-    """What ``ask`` returns; it is asked again while its errors may pass.
+    """What ``ask`` returns; it is asked again while its errors may pass, each of which is said once.
 
     Raises:
         BackendError: one that does not pass, or the last one after ``most_s`` seconds.
     """
-    until = time.monotonic() + most_s
+    until, said = time.monotonic() + most_s, ""
     while True:
         try:
             return await ask()
         except BackendError as error:
             if not error.facts.get("retriable") or time.monotonic() >= until:
                 raise
-            say(f"waiting for the server: {error.message}")
+            if error.message != said:
+                said = error.message
+                say(f"waiting for the server: {said}")
         await asyncio.sleep(LOOK_AGAIN_S)
