@@ -27,12 +27,12 @@ def finish(
     retention_ms: int = RETENTION_MS,
     usage_ms: int = USAGE_MS,
     turn: NewTurn | None = None,
-    answer: str = "",
+    answer: str | None = None,
 ) -> Call[bool]:
     """Ends a running job with ``result``; ``turn`` is added to its session in the same step.
 
-    ``answer``: JSON of an event that has all of it, for readers, where another job has made it.
-    Such a job adds no turn.
+    ``answer``: JSON of an event that has all of it, for readers, where another job has made it;
+    empty: there is nothing to read. Such a job adds no turn, and says nothing of how long jobs run.
 
     Its tokens are charged, and noted as usage of ``model`` for ``usage_ms``. Reads as False when
     the fence is no longer the job's.
@@ -64,7 +64,7 @@ def finish(
             0 if result.cached else result.usage.prompt_tokens,
             model,
             usage_ms,
-            *(turn.args if turn else (answer,) if answer else ()),
+            *(turn.args if turn else () if answer is None else (answer,)),
         ],
         lambda reply: reply == "finished",
     )

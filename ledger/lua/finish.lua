@@ -8,7 +8,8 @@
 --      8 ttl ms  9 prompt tokens  10 model  11 ms that usage is kept
 --      where a turn is added: 12 turn JSON  13 system messages or ''  14 most turns  15 most bytes
 --      16 the session's ttl ms
---      where the answer was made by another job, instead: 12 JSON of the event that has all of it
+--      where the answer was made by another job, instead: 12 JSON of the event that has all of it,
+--      or '': there is nothing to read
 -- Returns 'finished' | 'fenced'
 --!include _clock
 --!include _events
@@ -25,11 +26,11 @@ local now = now_ms()
 local prompt = math.max(tonumber(ARGV[9]), tonumber(h[4] or 0))
 local levels = tail(KEYS, 9)
 local session = ARGV[13] and table.remove(levels)
-local seq = h[7]
+local seq, of_another = h[7], not session and ARGV[12]
 redis.call('ZREM', KEYS[5], ARGV[1])
-if ARGV[12] and not session then
+if of_another and of_another ~= '' then
   seq = (seq or 0) + 1
-  pcall(append_event, KEYS[3], seq, ARGV[12])  -- close_job sees to a stream that is damaged
+  pcall(append_event, KEYS[3], seq, of_another)  -- close_job sees to a stream that is damaged
 end
 close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], levels, {
   held = h[6], seq = seq, tenant = h[8], agent = h[9],
@@ -39,7 +40,7 @@ close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], levels, {
 if session then
   add_turn(session, ARGV[12], ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16], now)
 end
-if ARGV[3] == 'succeeded' then
+if ARGV[3] == 'succeeded' and not of_another then
   -- A moving average of how long a job runs, for the waiting ones' ETA.
   local average = tonumber(redis.call('HGET', KEYS[6], 'run_ms') or now - h[5])
   redis.call('HSET', KEYS[6], 'run_ms', math.floor(average * 0.8 + (now - h[5]) * 0.2))

@@ -54,6 +54,19 @@ def test_an_equal_request_ends_with_the_answer_and_costs_nothing(scene: Scene) -
     assert not scene.record(first).cached
 
 
+@pytest.mark.parametrize("said", [pieces("one ", "two"), []], ids=["text", "nothing"])
+def test_one_that_ends_with_anothers_answer_says_nothing_of_how_long_jobs_run(
+    scene: Scene, said: list[Piece]
+) -> None:
+    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
+    scene.run(first, Script([*said, STOP]))
+    scene.ledger.redis.hset(keys.entry("inst0"), "run_ms", 3000)
+
+    assert scene.run(second, never())[0] is Outcome.SUCCEEDED
+
+    assert scene.ledger.redis.hget(keys.entry("inst0"), "run_ms") == "3000"
+
+
 def test_one_that_comes_while_an_equal_one_runs_waits_for_its_answer(scene: Scene) -> None:
     first, second = scene.submit(**ASKED), scene.submit(**ASKED)
     met: list[Outcome] = []
