@@ -10,32 +10,26 @@ from ledger.cache_files import CacheFiles
 from ledger.cache_key import CacheKey, fingerprint, key_of
 from ledger.errors import ApexError
 from ledger.messages import Request, Result, State
-from ledger.redis_client import Ledger
-from ledger.settings import InstanceSpec, Settings
+from workers.place import Place
 
 log = logging.getLogger(__name__)
 
 
-def answer_key(request: Request, spec: InstanceSpec, settings: Settings) -> CacheKey | None:
-    """Where the answer belongs that this instance makes; None: it is none of the cache's."""
-    own = fingerprint(spec, settings)
-    return key_of(request, own) if request.cache and own else None
+def answer_key(place: Place, request: Request) -> CacheKey | None:
+    """Where the answer belongs that is made in this place; None: it is none of the cache's."""
+    if not request.cache:
+        return None
+    own = fingerprint(place.spec, place.settings)
+    return key_of(request, own) if own else None
 
 
-def keep_answer(
-    ledger: Ledger,
-    spec: InstanceSpec,
-    settings: Settings,
-    request: Request,
-    result: Result,
-    tokens: int,
-) -> None:
+def keep_answer(place: Place, request: Request, result: Result, tokens: int) -> None:
     """Puts the answer of a job into the cache, if it is whole; ``tokens``: it has so many.
 
     It comes before the job's end, so that who has read an answer finds it there. Where that fails,
     the answer is not kept, and the log says why.
     """
-    key = answer_key(request, spec, settings)
+    key, settings = answer_key(place, request), place.settings
     if key is None or not _is_whole(result, request, tokens):
         return
     kept, files = Kept.of(result), CacheFiles.of(settings)
@@ -43,7 +37,7 @@ def keep_answer(
         files.keep(kept, request, key)
         return
     try:
-        ledger.run(
+        place.ledger.run(
             cache.keep(
                 kept,
                 request,

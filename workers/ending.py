@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from budgets import levels_of
 from ledger import jobs
 from ledger.errors import (
     ApexError,
     BackendAuth,
     BackendError,
-    JobCancelled,
-    JobDead,
-    JobExpired,
     ModelNotFound,
     RateLimited,
     ServerAway,
@@ -21,8 +17,9 @@ from ledger.jobs import Claim, Rest
 from ledger.messages import Request, State
 from workers.allowance import Allowance
 from workers.answers import keep_answer
+from workers.closing import close_job, ended_by
 from workers.falling_back import fall_back
-from workers.giving_up import give_up, retention_ms
+from workers.giving_up import give_up
 from workers.history import turn_of
 from workers.outcome import FENCED, Ended, Outcome
 from workers.persist import persist
@@ -37,12 +34,6 @@ LONGEST_REASON = 300
 PAUSE_S = 1.0  # before the next attempt, where a retriable error says nothing else
 REST_S = 5.0  # of an instance, where nobody says for how long its provider takes no requests
 LONGEST_PAUSE_S = 3600.0
-
-ENDS: dict[type[ApexError], State] = {
-    JobCancelled: State.CANCELLED,
-    JobDead: State.DEAD,
-    JobExpired: State.EXPIRED,
-}
 
 
 class Ending:
@@ -146,31 +137,27 @@ class Ending:
         return persist(self._place.ledger, call)
 
     def _end_with(self, error: ApexError) -> Ended:
-        state = ENDS.get(type(error), State.FAILED)
-        self._so_far.finish_reason = "cancelled" if state is State.CANCELLED else "error"
+        state, self._so_far.finish_reason = ended_by(error)
         return self._end(state, error)
 
     def _end(self, state: State, error: ApexError | None = None) -> Ended:
         place, claim, request = self._place, self._claim, self._request
         answer, cut_off = self._so_far.answer, self._so_far.finish_reason == "length"
         result = self._so_far.record(state, self._allowance.prompt_tokens, error)
-        if request.cache:
-            keep_answer(place.ledger, place.spec, place.settings, request, result, answer.tokens)
+        keep_answer(place, request, result, answer.tokens)
         if cut_off:
             answer = answer._replace(tool_calls=())  # half a call is no use to a later turn
         adds_turn = request.history and state is State.SUCCEEDED
-        call = jobs.finish(
+        closed = close_job(
+            place.ledger,
+            place.settings,
             result,
+            request,
             fence=claim.fence,
-            levels=levels_of(request, place.settings),
             model=place.spec.served_model,
-            retention_ms=retention_ms(state, place.settings),
-            usage_ms=int(place.settings.usage_retention_s * 1000),
             turn=turn_of(claim.job_id, request, answer, place.settings) if adds_turn else None,
         )
-        if not persist(place.ledger, call):
-            return FENCED
-        return Outcome(state), error.message if error else ""
+        return (Outcome(state), error.message if error else "") if closed else FENCED
 
 
 def _reason(error: ApexError) -> str:

@@ -9,6 +9,7 @@ from ledger.errors import CorruptEntry, JobDead
 from ledger.messages import Event, State
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
+from workers.closing import retention_ms
 from workers.persist import persist, until_back
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,3 @@ def events_of(ledger: Ledger, job_id: str) -> list[Event]:
     except CorruptEntry as error:
         log.error("%s", error)
         return []
-
-
-def retention_ms(state: State, settings: Settings) -> int:
-    """How long a job that ends so is kept."""
-    kept_s = settings.dead_retention_s if state is State.DEAD else settings.retention_s
-    return int(kept_s * 1000)

@@ -22,8 +22,8 @@ from ledger.settings import InstanceSpec, Settings
 from ledger.status import JobFacts
 from ledger.steps import drive
 from routing.rehoming import rehome
+from workers.books import Books
 from workers.context import WorkerContext
-from workers.lost import WORKER_LOST, Books
 from workers.ticker import Ticker, TickerStep
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 TERM_TICKS = 3  # a worker that did not ask for so long is no longer the one that repairs
 PATIENCE_MS = 2000  # a wake-up that was popped is claimed in milliseconds
+WORKER_LOST = "its worker was lost"
 
 
 class Reconciler:

@@ -7,20 +7,22 @@ import uuid
 
 from pydantic import ValidationError
 
-from budgets import levels_of
 from ledger import forgetting, jobs, status
 from ledger.clock import Clock, SystemClock
-from ledger.errors import CorruptEntry, to_record
+from ledger.errors import ApexError, CorruptEntry
 from ledger.jobs import Claim, Noop
-from ledger.messages import SCHEMA_VERSION, Request, Result, State, version_of
+from ledger.messages import SCHEMA_VERSION, Request, version_of
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec, Settings
 from workers.attempt import Attempt
 from workers.backends import Backend
-from workers.outcome import Outcome
+from workers.books import Books
+from workers.closing import ended_by
+from workers.outcome import FENCED, Ended, Outcome
 from workers.persist import persist
 from workers.place import Place
 from workers.shared_run import SharedRun
+from workers.stopped import why_it_must_stop
 
 __all__ = ["Outcome", "Runner"]
 
@@ -48,7 +50,7 @@ class Runner:
         self._owner, self._pid = owner, pid
         self._attempt: Attempt | None = None
 
-    def run(self, job_id: str) -> tuple[Outcome, str]:
+    def run(self, job_id: str) -> Ended:
         """Claims the job and brings it to an end.
 
         Returns the outcome, and for a job that failed the sentence that says why. A wake-up that
@@ -76,7 +78,9 @@ class Runner:
         except ValidationError:
             if version_of(claim.request) > SCHEMA_VERSION:
                 return self._leave_to_a_newer_worker(claim)
-            return self._end_corrupt(claim)
+            error = CorruptEntry(job_id=job_id)
+            log.error("%s", error)
+            return self._end_unread(claim, error)
         shared = SharedRun.of(self._place, claim, request)
         if shared is not None and (answered := shared.begin()) is not None:
             return answered
@@ -101,7 +105,7 @@ class Runner:
         if attempt is not None:
             attempt.heed()
 
-    def _forget(self, note_id: str) -> tuple[Outcome, str]:
+    def _forget(self, note_id: str) -> Ended:
         """Has the backend forget what it keeps of sessions that were erased."""
         call = forgetting.take(note_id, instance=self._place.spec.name)
         whose = persist(self.ledger, call)
@@ -110,7 +114,7 @@ class Runner:
         self._place.backend.forget(*whose)
         return Outcome.SUCCEEDED, ""
 
-    def _leave_to_a_newer_worker(self, claim: Claim) -> tuple[Outcome, str]:
+    def _leave_to_a_newer_worker(self, claim: Claim) -> Ended:
         """Lets a job wait that a newer release has written; in an upgrade its worker comes soon."""
         name = self._place.spec.name
         log.error(
@@ -129,23 +133,22 @@ class Runner:
             failed=False,
             wait_ms=NEWER_PAUSE_MS,
         )
-        if persist(self.ledger, call) == "stopped":
-            return self._end_corrupt(claim)
-        return Outcome.REQUEUED, "newer"
+        match persist(self.ledger, call):
+            case "queued":
+                return Outcome.REQUEUED, "newer"
+            case "stopped":
+                settings = self._place.settings
+                return self._end_unread(
+                    claim, why_it_must_stop(self.ledger, claim.job_id, settings)
+                )
+        return FENCED
 
-    def _end_corrupt(self, claim: Claim) -> tuple[Outcome, str]:
+    def _end_unread(self, claim: Claim, error: ApexError) -> Ended:
         """Ends a job whose request cannot be read; the ledger still knows who pays."""
-        error = CorruptEntry(job_id=claim.job_id)
-        log.error("%s", error)
         entry = persist(self.ledger, status.read_job(claim.job_id))
-        levels = levels_of(entry.facts, self._place.settings) if entry else ()
-        result = Result(
-            job_id=claim.job_id,
-            state=State.FAILED,
-            finish_reason="error",
-            instance=self._place.spec.name,
-            error=to_record(error),
-        )
-        model = self._place.spec.served_model
-        persist(self.ledger, jobs.finish(result, fence=claim.fence, levels=levels, model=model))
-        return Outcome.FAILED, error.message
+        if entry is None or entry.facts.fence != claim.fence:
+            return FENCED
+        books, model = Books(self.ledger, self._place.settings), self._place.spec.served_model
+        if not books.end(entry.facts, error, model=model):
+            return FENCED
+        return Outcome(ended_by(error)[0]), error.message

@@ -6,17 +6,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Literal
 
-from budgets import levels_of
 from ledger import cache, jobs
 from ledger.cache import Kept
 from ledger.cache_files import CacheFiles
 from ledger.cache_key import CacheKey
 from ledger.errors import CorruptEntry
 from ledger.jobs import Claim
-from ledger.messages import Event, Request, State, Timings
+from ledger.messages import Event, Request, Timings
 from workers.answers import answer_key
 from workers.attempt import Attempt
-from workers.giving_up import retention_ms
+from workers.closing import close_job
 from workers.outcome import FENCED, Ended, Outcome
 from workers.persist import persist, until_back
 from workers.place import Place
@@ -39,7 +38,7 @@ class SharedRun:
     @classmethod
     def of(cls, place: Place, claim: Claim, request: Request) -> SharedRun | None:
         """None for a job that has nothing to do with the cache."""
-        key = answer_key(request, place.spec, place.settings)
+        key = answer_key(place, request)
         return cls(place, claim, request, key) if key else None
 
     def begin(self) -> Ended | None:
@@ -112,16 +111,16 @@ class SharedRun:
             return None
         queued_ms = claim.claimed_ms - claim.submitted_ms
         timings = Timings(queued_ms=queued_ms, ttft_ms=queued_ms, total_ms=queued_ms)
-        call = jobs.finish(
+        closed = close_job(
+            place.ledger,
+            place.settings,
             result.model_copy(update={"attempt": claim.failures + 1, "timings": timings}),
+            self._request,
             fence=claim.fence,
-            levels=levels_of(self._request, place.settings),
             model=place.spec.served_model,
-            retention_ms=retention_ms(State.SUCCEEDED, place.settings),
-            usage_ms=int(place.settings.usage_retention_s * 1000),
             answer=answer,
         )
-        return (Outcome.SUCCEEDED, "") if persist(place.ledger, call) else FENCED
+        return (Outcome.SUCCEEDED, "") if closed else FENCED
 
     def _as_own(self, event: str) -> str:
         """The event that has the whole answer, as one of this attempt."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from ledger import keys
+from ledger.messages import State
 from tests.support.damage import cut_request, no_request
-from tests.support.runner_scene import Scene
+from tests.support.runner_scene import Interposed, Scene
 from tests.support.scripted import Script, pieces
 from workers.backends.base import OPTIONS, Abilities
 from workers.runner import Outcome
@@ -31,6 +33,31 @@ def test_a_damaged_request_fails_and_gives_back_what_it_held(scene: Scene, damag
     assert scene.charged == (0, 0)
     for name in scene.ledger.redis.scan_iter(keys.budget("*")):
         assert scene.ledger.redis.hget(name, "held") == "0", name
+
+
+def test_a_damaged_request_is_kept_for_as_long_as_any_other(scene: Scene) -> None:
+    job = scene.submit()
+    cut_request(scene.ledger.redis, job.id)
+
+    scene.run(job, Script([]), settings=scene.settings.model_copy(update={"retention_s": 60}))
+
+    assert 0 < scene.ledger.redis.pttl(keys.job(job.id)) <= 60_000
+
+
+def test_a_request_of_a_newer_release_that_is_cancelled_as_it_is_given_back_is_cancelled(
+    scene: Scene,
+) -> None:
+    # Given
+    job = scene.submit()
+    newer = {**json.loads(scene.ledger.redis.get(keys.request(job.id))), "schema_version": 2}
+    scene.ledger.redis.set(keys.request(job.id), json.dumps(newer))
+    cancelled = Interposed(scene.ledger, before={"requeue": lambda: job.cancel() and None})
+    # When
+    outcome, _ = scene.run(job, Script([]), cancelled)
+    # Then
+    assert outcome is Outcome.CANCELLED
+    assert scene.state(job) is State.CANCELLED
+    assert scene.charged == (0, 0)
 
 
 GIVEN: dict[str, Any] = {
