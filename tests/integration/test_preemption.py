@@ -9,8 +9,10 @@ from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
+from tests.support import attempts
 from tests.support.gates import begun
 from tests.support.numbered import numbers
+from tests.support.registering import register
 from tests.support.waiting import eventually
 
 log = logging.getLogger(__name__)
@@ -116,3 +118,15 @@ def test_no_job_makes_way_where_preemption_is_off(
 
     assert low.status().state == "succeeded"
     assert yields(ledger, low) == 0
+
+
+def test_one_better_job_asks_one_of_many_to_make_way(client: LLMClient, ledger: Ledger) -> None:
+    # Given
+    register(ledger, slots=4)
+    low = [client.submit("hello", agent_id="a", priority="LOW") for _ in range(4)]
+    claims = [attempts.claimed(ledger, job.id) for job in low]
+    # When
+    client.submit("hello", agent_id="b", priority="URGENT")
+    # Then
+    chunks = [attempts.emit(one, slots=4, yields_to_bands_below=3) for one in claims]
+    assert [ledger.run(chunk) for chunk in chunks].count("yield") == 1
