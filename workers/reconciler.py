@@ -65,8 +65,8 @@ class Reconciler:
             over = self._mend(instance)
             for job_id in over if leases_count else ():
                 self._each(job_id, partial(self._recover, model))
-        for job_id, instance in duty.rested.items():
-            self._ledger.run(wake(job_id, instance=instance))
+        # All in one round trip; one that is damaged keeps no other from being woken.
+        self._ledger.run_many([wake(job, instance=name) for job, name in duty.rested.items()])
         for job_id in duty.late:
             self._each(job_id, self._expire)
         moved = drive(self._ledger, rehome(self._settings.absent_s, absence_counts=leases_count))

@@ -93,6 +93,24 @@ def test_jobs_of_an_instance_that_is_gone_do_not_keep_others_from_their_next_att
     assert ledger.redis.zcard(keys.DELAYED) == recovery.AT_ONCE  # they are looked at again
 
 
+def test_an_instance_that_is_damaged_keeps_no_job_of_another_from_its_next_attempt(
+    client: LLMClient, ledger: Ledger, settings: Settings
+) -> None:
+    # Given
+    register(ledger, "inst0")
+    other, job = (client.submit("hi", agent_id="a") for _ in range(2))
+    for number, one in enumerate((other, job)):
+        pause(ledger, one)
+        ledger.redis.zadd(keys.DELAYED, {one.id: number})
+    register(ledger, "damaged")
+    ledger.redis.set(keys.waiting("damaged"), "junk")
+    ledger.redis.hset(keys.job(other.id), "instance", "damaged")
+    # When
+    tick(ledger, settings)
+    # Then
+    assert ledger.redis.zrange(keys.woken("inst0"), 0, -1) == [job.id]
+
+
 def test_an_error_that_says_when_to_come_back_is_obeyed(
     client: LLMClient, start_workers: StartWorkers, ledger: Ledger
 ) -> None:
