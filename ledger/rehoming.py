@@ -176,7 +176,9 @@ def drain(instance: str, *, resume: bool = False) -> Call[Drained]:
 
 
 def retire(instance: str) -> Call[bool]:
-    """Forgets a drained instance; False if it is not drained, or has jobs."""
+    """Forgets a drained instance that has no worker any more; False if it is not drained, or has
+    jobs: then whoever reconciles forgets it as soon as it has none.
+    """
     return Call(
         "retire",
         [

@@ -27,7 +27,8 @@ class Entry:
 
     ``absent_s`` is infinite when it was never heard. ``closed`` says why its agents are served
     elsewhere: ``absent``, ``drained``, ``joining``. ``quiet`` says why its waiting jobs are not
-    woken: ``drained``, ``settling``. Both are empty otherwise.
+    woken: ``drained``, ``settling``. Both are empty otherwise. ``retiring``: it is drained and
+    forgotten as soon as it has no jobs.
     """
 
     descriptor: Descriptor
@@ -36,6 +37,7 @@ class Entry:
     quiet: str = ""
     state: str = ""
     load: Load = Load()
+    retiring: bool = False
 
     @property
     def name(self) -> str:
@@ -99,7 +101,7 @@ def parse_registry(
             still serve.
         seen: when each name was last heard, ms.
         now_ms: Redis' time, ms.
-        facts: closed, quiet, state, run_ms, jobs that wait, jobs that run, by name.
+        facts: closed, quiet, state, run_ms, jobs that wait, jobs that run, retiring, by name.
         routes: the count of changes.
     """
     entries = []
@@ -107,11 +109,11 @@ def parse_registry(
         descriptor = _parse_descriptor(name, text)
         if descriptor is not None:
             absent_s = max((now_ms - float(seen.get(name, -math.inf))) / 1000, 0.0)
-            closed, quiet, state, run_ms, waiting, running = (facts or {}).get(
-                name, ["", "", "", 0, 0, 0]
+            closed, quiet, state, run_ms, waiting, running, retiring = (facts or {}).get(
+                name, ["", "", "", 0, 0, 0, 0]
             )
             load = Load(waiting, running, run_ms)
-            entries.append(Entry(descriptor, absent_s, closed, quiet, state, load))
+            entries.append(Entry(descriptor, absent_s, closed, quiet, state, load, bool(retiring)))
     return Registry(tuple(sorted(entries, key=lambda entry: entry.name)), routes)
 
 

@@ -38,6 +38,8 @@ class Walk:
 def rehome(absent_s: float, *, absence_counts: bool = True) -> Steps[int]:
     """Moves what is to be moved now; returns how many jobs. One round trip where nothing is.
 
+    Forgets instances that were to be retired and have nothing to do any more.
+
     Args:
         absent_s: an instance not heard for this long has gone.
         absence_counts: False for a while after an outage, in which nobody could be heard.
@@ -50,6 +52,8 @@ def rehome(absent_s: float, *, absence_counts: bool = True) -> Steps[int]:
                 moved += yield from settle(entry.name, absent_s)
             elif _goes(entry, absent_s, absence_counts):
                 moved += yield from leave(entry.name, absent_s)
+            elif entry.retiring:
+                yield rehoming.retire(entry.name)
     return moved
 
 

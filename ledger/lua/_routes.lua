@@ -7,6 +7,8 @@
 --            being brought, which come before those that it got meanwhile
 --   rest     nor are they while this is there: until when its provider takes no more requests, ms.
 --            mend.lua takes it away, and nothing else
+--   retiring it is drained, has no worker any more, and is forgotten once it has no jobs: whoever
+--            reconciles asks retire.lua again. A worker that comes, or a resume, takes it away
 --   routes   how often agents were given another home. A submit by an older count is refused, or an
 --            agent's next job could be sent home while the one before it goes to the stand-in.
 

@@ -14,7 +14,7 @@ if drained == (ARGV[2] == '1') then return { 0, closed } end
 if ARGV[2] == '1' then
   redis.call('HSET', KEYS[1], 'quiet', 'drained')
 else
-  redis.call('HDEL', KEYS[1], 'quiet')
+  redis.call('HDEL', KEYS[1], 'quiet', 'retiring')
   if closed == 1 then
     redis.call('HSET', KEYS[1], 'closed', 'joining')
   elseif e[1] and not e[5] then

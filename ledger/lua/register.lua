@@ -38,6 +38,7 @@ elseif comes then
 end
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'node', ARGV[3], 'pid', ARGV[4], 'wakeup', ARGV[6],
   'slots', ARGV[7], 'state', 'starting', 'why', '')
+redis.call('HDEL', KEYS[1], 'retiring')
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[5])
 if comes then change_routes(KEYS[4], KEYS[2], KEYS[5]) end
 redis.call('ZADD', KEYS[3], now, ARGV[1])
