@@ -11,9 +11,10 @@ from ledger.errors import ApexError, InvalidRequest, JobNotFound, ResultTimeout
 from ledger.messages import State
 from ledger.priority import Priority
 from ledger.settings import Settings
+from producer.cli.answer import Answer
 from producer.cli.edge import Interrupted, exit_code
 from producer.cli.options import json_option, local_settings, tenant_option
-from producer.cli.output import complain, say, say_json, stream_text
+from producer.cli.output import complain, say_json, say_json_line
 from producer.client import LLMClient
 from producer.job import Job
 from producer.outcomes import error_of
@@ -39,9 +40,22 @@ from producer.outcomes import error_of
 @click.option(
     "--timeout", "timeout_s", type=float, help="Seconds to wait; then the job is cancelled."
 )
+@click.option(
+    "--reasoning/--no-reasoning",
+    "with_reasoning",
+    default=None,
+    help="Print on stderr what the model thinks before it answers.  [default: to a terminal]",
+)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, /, prompt: str, as_json: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context,
+    /,
+    prompt: str,
+    as_json: bool,
+    with_reasoning: bool | None,
+    **options: Any,
+) -> None:
     """Ask an agent and stream its answer.
 
     PROMPT is the question; `-` reads it from standard input. Ctrl-C cancels the job.
@@ -49,13 +63,18 @@ def command(ctx: click.Context, /, prompt: str, as_json: bool, **options: Any) -
     settings = local_settings()
     if prompt == "-":
         prompt = _read_prompt(settings)
+    if with_reasoning is None:
+        with_reasoning = sys.stderr.isatty()
     given = {name: value for name, value in options.items() if value is not None}
     with LLMClient(settings) as client:
         order = client.order(prompt, **given)
         job = client.job(order.job_id)
         try:
             client.send(order)
-            ctx.exit(_print_record(job, options) if as_json else _print_text(job, options))
+            timeout_s = options["timeout_s"]
+            if as_json:
+                ctx.exit(_print_record(job, timeout_s))
+            _print_answer(job, Answer(with_reasoning=with_reasoning), timeout_s)
         except BaseException as reason:
             _let_go(job, reason)
             raise
@@ -72,32 +91,26 @@ def _read_prompt(settings: Settings) -> str:
     return data.decode("utf-8", "surrogateescape")  # what is not UTF-8 is refused with the request
 
 
-def _print_text(job: Job, options: dict[str, Any]) -> int:
-    last = low = ""
+def _print_answer(job: Job, answer: Answer, timeout_s: float | None) -> None:
     try:
-        for event in job.stream(timeout_s=options["timeout_s"]):
-            if event.kind == "reset":
-                complain("the worker was lost; another attempt begins the answer anew:")
-            if event.kind == "budget_low":
-                low = f"{event.used:,} of {event.limit:,}"
-            stream_text(event.text)
-            last = event.text or last
+        for event in job.stream(timeout_s=timeout_s):
+            answer.print(event)
     finally:
-        if not last.endswith("\n"):
-            say()  # what is said next, here or by the shell, begins a line
-    if low:
-        complain(f"the episode's budget is low: {low} tokens are spent.")
+        answer.end()
+    if answer.low:
+        complain(f"the episode's budget is low: {answer.low} tokens are spent.")
     result = job.outcome()
+    for call in result.tool_calls:
+        say_json_line(call)
     if result.finish_reason == "length":
         complain(
             f"the answer ends at {result.usage.completion_tokens} tokens; --max-tokens allows more."
         )
-    return 0
 
 
-def _print_record(job: Job, options: dict[str, Any]) -> int:
+def _print_record(job: Job, timeout_s: float | None) -> int:
     """Prints the terminal record, also that of a job that failed: it has its own ``error``."""
-    result = job.outcome(timeout=options["timeout_s"])
+    result = job.outcome(timeout=timeout_s)
     say_json(result.model_dump(mode="json"))
     return 0 if result.state is State.SUCCEEDED else exit_code(error_of(result))
 

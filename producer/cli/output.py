@@ -23,6 +23,11 @@ def say_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str))
 
 
+def say_json_line(value: Any) -> None:
+    """``value`` as JSON on a line of its own on stdout, ASCII as well."""
+    click.echo(json.dumps(value))
+
+
 def complain(sentence: str) -> None:
     """One line on stderr, whatever line breaks are in ``sentence``."""
     click.echo(f"apexq: {printable(' '.join(sentence.split()))}", err=True)
@@ -38,6 +43,13 @@ def stream_text(text: str) -> None:
     # Not click.echo: it takes escape sequences out of what goes to a pipe.
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+def stream_thought(text: str) -> None:
+    """A part of what a model thinks, on stderr; dimmed and harmless in a terminal."""
+    text = click.style(printable(text), dim=True) if sys.stderr.isatty() else text
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def printable(text: str) -> str:
