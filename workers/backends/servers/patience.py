@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def until_it_answers(ask: Callable[[], Awaitable[T]], most_s: float, say: Say) -> T:
-    """What ``ask`` returns; it is asked again while its errors may pass, each of which is said once.
+    """What ``ask`` returns; it is asked again while its errors may pass, each of them said once.
 
     Raises:
         BackendError: one that does not pass, or the last one after ``most_s`` seconds.
