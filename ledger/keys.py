@@ -86,6 +86,14 @@ def held_back(instance: str) -> str:
     return f"{PREFIX}held-back:{instance}"
 
 
+def parked(instance: str) -> str:
+    """Zset: jobs that wait for the answer to an equal one; score = when they look for it, ms.
+
+    A wake-up that was one too many may have begun one before its time.
+    """
+    return f"{PREFIX}parked:{instance}"
+
+
 def fair(instance: str) -> str:
     """Hash: virtual time of each band and of each tenant in it, tokens."""
     return f"{PREFIX}fair:{instance}"

@@ -103,6 +103,7 @@ def expire(
             keys.waiting(instance),
             keys.woken(instance),
             keys.EXPIRING,
+            keys.parked(instance),
             *(level.key for level in levels),
         ],
         [

@@ -105,6 +105,7 @@ def cancel(
             keys.INSTANCES,
             keys.DELAYED,
             keys.EXPIRING,
+            keys.parked(instance),
             *(level.key for level in levels),
         ],
         [

@@ -65,6 +65,7 @@ def requeue(
             keys.leaving(instance),
             keys.DELAYED,
             keys.EXPIRING,
+            keys.parked(instance),
         ],
         [
             job_id,

@@ -130,6 +130,7 @@ def submit_many(
             keys.fair(instance),
             keys.queue(instance),
             keys.EXPIRING,
+            keys.parked(instance),
             *levels,
             *(
                 key

@@ -17,6 +17,7 @@ def wake(job_id: str, *, instance: str) -> Call[bool]:
             keys.woken(instance),
             keys.queue(instance),
             keys.DELAYED,
+            keys.parked(instance),
         ],
         [job_id, instance],
         bool,

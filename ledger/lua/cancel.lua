@@ -2,7 +2,7 @@
 -- Cancels a job: a waiting one ends here and now, a running one is told to stop.
 --
 -- KEYS 1 job  2 request  3 stream  4 result  5 waiting  6 woken  7 prefix of usage  8 tenants
---      9 instances  10 delayed  11 expiring  12.. budget levels
+--      9 instances  10 delayed  11 expiring  12 parked  13.. budget levels
 -- ARGV 1 id  2 instance the keys belong to  3 record JSON, with what it made but without its text
 --      and reasoning
 --      4 event JSON  5 Celery's channel  6 Celery's meta  7 ttl ms  8 ms that usage is kept
@@ -58,7 +58,8 @@ redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('ZREM', KEYS[10], ARGV[1])
 redis.call('ZREM', KEYS[11], ARGV[1])
-close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 12), {
+redis.call('ZREM', KEYS[12], ARGV[1])
+close_job(KEYS[1], KEYS[2], KEYS[3], KEYS[4], tail(KEYS, 13), {
   held = h[5], seq = h[6], tenant = h[7], agent = h[8],
   state = 'cancelled', record = record, body = ARGV[4], meta_channel = ARGV[5], meta = ARGV[6],
   ttl_ms = ARGV[7], prompt = prompt, made = made, usage = usage, now = now_ms() })

@@ -12,6 +12,7 @@
 -- made nothing yet, and readers are told of the first time alone: it may happen every few seconds.
 --
 -- KEYS 1 job  2 stream  3 entry  4 woken  5 running  6 queue  7 leaving  8 delayed  9 expiring
+--      10 parked
 -- ARGV 1 id  2 fence  3 event JSON  4 failures to add (0 or 1)  5 ms to wait at least
 --      6 1: only if its lease is over
 --      7 1: it waits for an equal job
@@ -69,6 +70,12 @@ if rest then
 end
 if rest and template then
   redis.call('ZADD', KEYS[4], now, ARGV[1])
+elseif shares then
+  local look = now + pause
+  redis.call('ZADD', KEYS[8], look, ARGV[1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', now)
+  redis.call('ZADD', KEYS[10], look, ARGV[1])
+  redis.call('PEXPIRE', KEYS[10], LONGEST_PAUSE_MS)
 elseif pause > 0 or not template then
   redis.call('ZADD', KEYS[8], now + pause, ARGV[1])
 else

@@ -3,7 +3,8 @@
 -- or none, ledger entry, place in the order; then their wake-ups. All of a job or nothing of it.
 -- What the jobs share is read and written once: one in a hundred costs a quarter of one alone.
 --
--- KEYS 1 entry  2 waiting  3 woken  4 fair  5 queue  6 expiring  then the L budget levels
+-- KEYS 1 entry  2 waiting  3 woken  4 fair  5 queue  6 expiring  7 parked
+--      then the L budget levels
 --      then of each job: job, request
 -- ARGV 1 instance  2 max attempts  3 max waiting  4 L  5 count of routes by which it was chosen
 --      ('' = any)
@@ -20,11 +21,11 @@
 --!include _clock
 --!include _order
 --!include _levels
-local FIELDS, FIRST_LEVEL = 13, 6
+local FIELDS, FIRST_LEVEL = 13, 7
 local level_count = tonumber(ARGV[4])
 local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed', 'routes', 'rest')
-local waiting = redis.call('ZCARD', KEYS[2])
 local now = now_ms()
+local waiting = redis.call('ZCARD', KEYS[2]) + redis.call('ZCOUNT', KEYS[7], now, '+inf')
 local levels, seen = {}, {}
 
 local function level(number)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger import keys
-from ledger.errors import BackendError
+from ledger.errors import BackendError, QueueFull
 from ledger.messages import State
 from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
-from producer import Job
+from producer import Job, LLMClient
 from tests.support.runner_scene import Interposed, Scene
 from tests.support.scripted import STOP, Letters, Script, pieces
 from workers.backends import Piece
@@ -302,6 +303,31 @@ def test_many_that_wait_are_woken_together(scene: Scene) -> None:
     assert set(scene.woken()) >= {other.id for other in others}
     assert scene.paused() == []
     assert "wake" not in ledger.asked
+
+
+def test_those_that_wait_for_an_equal_one_count_among_the_jobs_that_may_wait(scene: Scene) -> None:
+    # Given an instance that takes two jobs beside those that are woken
+    with LLMClient(scene.settings.model_copy(update={"max_waiting": 2})) as client:
+        submit = partial(client.submit, "hello", agent_id="a", **ASKED)
+        first, second, third = (submit() for _ in range(3))
+
+        def meet() -> None:
+            # When two wait for an equal one
+            for one in (second, third):
+                assert scene.run(one, never())[0] is Outcome.REQUEUED
+            # Then there is no place for another
+            with pytest.raises(QueueFull, match="2 jobs waiting"):
+                submit()
+            # And one of them that is cancelled makes room
+            second.cancel()
+            submit()
+            with pytest.raises(QueueFull):
+                submit()
+
+        scene.run(first, Script([Piece("a"), meet, STOP]))
+
+        # And so does the end of the one that they wait for
+        submit()
 
 
 def test_one_that_is_cancelled_as_it_begins_to_wait_ends_at_once(scene: Scene) -> None:
