@@ -21,7 +21,7 @@ TORCH ?= 2.13.0
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
 
-.PHONY: venv llama models demo test test-gpu torture check format bench memory lock clean
+.PHONY: venv llama models demo test test-gpu test-vllm torture check format bench memory lock clean
 
 venv: $(READY)
 
