@@ -18,8 +18,9 @@ import torch
 from ledger.errors import InvalidSetting
 from producer import LLMClient
 from tests.conftest import StartWorkers
-from tests.contract.test_hf import answer, asked, cuts, prepared, text_of
 from tests.support import servers, tiny_safetensors
+from tests.support.loaded import text_of
+from tests.support.local_models import answer, asked, cuts, hf
 from workers.backends import Run
 from workers.backends.hf.backend import HfBackend
 
@@ -45,7 +46,7 @@ def backend(model: Path) -> Iterator[HfBackend]:
 
 
 def on_gpu(model: Path, **options: object) -> HfBackend:
-    backend = prepared(model, device=None, **options)
+    backend = hf().created(model, device=None, quantization=None, **options)
     backend.load()
     return backend
 
@@ -67,7 +68,7 @@ def test_another_process_continues_greedy_text(backend: HfBackend, model: Path) 
     whole = answer(backend, request)
     another = on_gpu(model)
 
-    for before, made in cuts(whole, 3):
+    for before, made in cuts(whole, 20):
         assert before + text_of(answer(another, request, before, made)) == text_of(whole)
     another.close()
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
+NOWHERE = "http://127.0.0.1:9"  # nobody listens there
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -61,6 +64,15 @@ class FakeHub:
                 for one in files
             ]
         return None
+
+
+def look_for_the_hub(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
+    """From now on the hub's client asks there for what is not in this cache."""
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 def _handler_of(hub: FakeHub) -> type[BaseHTTPRequestHandler]:

@@ -90,6 +90,13 @@ def write(
     return path
 
 
+def letters_alone() -> dict[str, float]:
+    """A bias towards letters that are part of no longer token: such an answer is read again as it
+    was made.
+    """
+    return {str(FIRST_BYTE + 256 + LETTERS.index(letter)): 100.0 for letter in PLAIN}
+
+
 def _vocabulary() -> tuple[list[str], list[int]]:
     kinds = gguf.TokenType
     tokens = [("<unk>", kinds.UNKNOWN)]
@@ -126,6 +133,6 @@ def _weights(
         output[EOS] = 1.2 * end
     output[FIRST_BYTE : FIRST_BYTE + 256] *= 0.7  # bytes, many of them no UTF-8, are rarer
     if plain:
-        made = [FIRST_BYTE + 256 + LETTERS.index(letter) for letter in PLAIN] + [EOS]
+        made = [*map(int, letters_alone()), EOS]
         output[np.setdiff1d(np.arange(n_vocab), made)] = 0
     yield "output.weight", output

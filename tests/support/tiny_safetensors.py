@@ -43,6 +43,8 @@ PIECES = (
     "ion",
     "er.",
 )
+PLAIN = "".join(letter for letter in LETTERS if letter not in "".join(PIECES))
+N_VOCAB = FIRST_BYTE + 256 + len(LETTERS) + len(PIECES)
 MARKER = "Ġ"  # how byte-level BPE writes a space
 
 WIDTH, HEADS, KV_HEADS, LAYERS = 128, 4, 2, 2
@@ -115,26 +117,6 @@ def write(
     return folder
 
 
-def write_adapter(folder: Path) -> Path:
-    """Writes a LoRA adapter in mlx-lm's form, for all layers' queries, and returns its folder."""
-    folder.mkdir()
-    rank, name = 4, "self_attn.q_proj"
-    _write(
-        folder / "adapter_config.json",
-        fine_tune_type="lora",
-        num_layers=LAYERS,
-        lora_parameters={"rank": rank, "scale": 8.0, "dropout": 0.0, "keys": [name]},
-    )
-    random = np.random.default_rng(1)
-    weights = {
-        f"model.layers.{layer}.{name}.lora_{side}": random.normal(0, 0.3, shape).astype(np.float32)
-        for layer in range(LAYERS)
-        for side, shape in (("a", (WIDTH, rank)), ("b", (rank, WIDTH)))
-    }
-    save_file(weights, folder / "adapters.safetensors")
-    return folder
-
-
 def tokens_of(text: str) -> list[int]:
     """The tokenizer's own tokens for a text."""
     return list(_tokenizer().encode(text).ids)
@@ -144,6 +126,13 @@ def token_of(text: str) -> int:
     """The one token that is this text."""
     [token] = tokens_of(text)
     return token
+
+
+def letters_alone() -> dict[str, float]:
+    """A bias towards letters that are part of no longer token: such an answer is read again as it
+    was made.
+    """
+    return {str(token_of(letter)): 100.0 for letter in PLAIN}
 
 
 def _write(path: Path, **fields: object) -> None:
@@ -189,6 +178,6 @@ def _weights(
         output[EOS] = 1.2 * end
     output[FIRST_BYTE : FIRST_BYTE + 256] *= 0.7  # bytes, many of them no UTF-8, are rarer
     if plain:
-        kept = [token_of(letter) for letter in set(LETTERS) - set("".join(PIECES))]
+        kept = [*map(int, letters_alone())]
         output[np.setdiff1d(np.arange(EOS + 1, n_vocab), kept)] = 0
     yield "lm_head.weight", output

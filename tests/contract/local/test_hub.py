@@ -14,7 +14,7 @@ pytest.importorskip("tokenizers")
 
 from ledger.errors import BackendError
 from tests.support import tiny_safetensors
-from tests.support.fake_hub import FakeHub
+from tests.support.fake_hub import NOWHERE, FakeHub, look_for_the_hub
 from tests.support.sentences import is_one_sentence
 from workers.backends.local import folder as hf_source
 
@@ -26,17 +26,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     (folder / "adapter_model.safetensors").write_bytes(b"an adapter may lie there, too")
     (folder / "modeling_own.py").write_text("raise SystemExit")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     with FakeHub("org/tiny", folder) as hub:
-        point_at(monkeypatch, hub.url)
+        look_for_the_hub(monkeypatch, hub.url, tmp_path / "cache")
         yield hub
-
-
-def point_at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    template = url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", url)
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 def names_in(folder: Path) -> set[str]:
@@ -63,12 +55,13 @@ def test_a_folder_is_downloaded_once_and_without_code_or_pickle(
     assert said == hub.asked == []
 
 
+@pytest.mark.usefixtures("hub")
 def test_what_is_in_the_cache_needs_no_network(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = hf_source.fetch("org/tiny")
 
-    point_at(monkeypatch, "http://127.0.0.1:9")
+    look_for_the_hub(monkeypatch, NOWHERE, tmp_path / "cache")
 
     assert hf_source.fetch("org/tiny") == folder
 
@@ -111,9 +104,9 @@ def test_a_model_that_the_hub_does_not_have_is_refused(
 
 
 def test_without_a_network_a_download_fails_fast(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point_at(monkeypatch, "http://127.0.0.1:9")
+    look_for_the_hub(monkeypatch, NOWHERE, tmp_path / "cache")
 
     with pytest.raises(BackendError, match="org/tiny is not in the local cache") as caught:
         hf_source.fetch("org/tiny")

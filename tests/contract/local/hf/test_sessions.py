@@ -1,0 +1,23 @@
+"""Contexts of other sessions, in the machine's memory."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+
+from tests.contract.local.conftest import Start
+from tests.support.local_models import answer, asked
+
+
+def test_kept_sessions_stay_within_their_memory(start: Start) -> None:
+    # Given contexts of 0.7 MiB, and room for one of them beside the current one
+    backend = start(kept_mib=1)
+    story = "once upon a time there was a king. " * 28
+    for number in range(3):
+        answer(backend, asked(story, session_id=f"s{number}"))
+
+    answer(backend, asked(story, session_id="s1"))
+    assert backend.counters.read == 1
+    answer(backend, asked(story, session_id="s0"))
+    assert backend.counters.reused == 0

@@ -1,0 +1,12 @@
+"""MLX alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.local_models import Library, mlx
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return mlx()
