@@ -14,6 +14,7 @@ from ledger.settings import Settings
 from producer.aio import AsyncLLMClient
 from producer.awaited import send_and_wait
 from producer.local import LocalStack
+from producer.local.awaited import start_stack
 
 WARM_UP = "test"
 
@@ -65,7 +66,7 @@ class MultiInstanceLLMManager:
             StackFailed, RedisUnavailable: it did not come up; nothing of it is left.
             ApexError: an instance did not answer.
         """
-        await asyncio.to_thread(self._stack.start)
+        await start_stack(self._stack)
         settings = self._stack.settings
         names = tuple(spec.name for spec in settings.instances)
         try:
@@ -159,4 +160,5 @@ class MultiInstanceLLMManager:
 
 
 async def _warm_up(client: AsyncLLMClient, name: str) -> None:
-    await client.complete(WARM_UP, agent_id=name, instance=name, max_tokens=1)
+    # Not from the cache, and not by the run of another instance's equal request.
+    await client.complete(WARM_UP, agent_id=name, instance=name, max_tokens=1, cache=False)

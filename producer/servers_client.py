@@ -22,6 +22,7 @@ from producer.aio import AsyncLLMClient
 from producer.awaited import send_and_wait
 from producer.client import LLMClient
 from producer.local import LocalStack
+from producer.local.awaited import start_stack
 
 
 class ServersClient:
@@ -152,20 +153,10 @@ class ServersClient:
         """
         async with self._changing:
             if self._spec is None and self._stack is None:
-                self._stack = await self._start_stack()
+                stack = LocalStack([self._table], None, env=self._settings.to_env())
+                await start_stack(stack)
+                self._stack = stack
         return self
-
-    async def _start_stack(self) -> LocalStack:
-        stack = LocalStack([self._table], None, env=self._settings.to_env())
-        starting = asyncio.ensure_future(asyncio.to_thread(stack.start))
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # The thread goes on regardless, and what it starts would have nobody to stop it.
-            await asyncio.gather(starting, return_exceptions=True)
-            await asyncio.to_thread(stack.stop)
-            raise
-        return stack
 
     async def close(self) -> None:
         """Gives the connections back, and stops what :meth:`start` started."""

@@ -50,6 +50,15 @@ def test_the_start_up_sequence_of_the_architecture_document() -> None:
     assert result.instance == "inst0"
 
 
+def test_each_instance_answers_the_first_prompt_itself_whatever_the_cache_has() -> None:
+    async def start() -> int:
+        env = ENV | {"LLM_ENABLE_CACHE": "1"}
+        async with MultiInstanceLLMManager(2, backend="mock", env=env) as manager:
+            return charged(manager)
+
+    assert asyncio.run(start()) == 2 * (1 + 1)
+
+
 def test_each_request_runs_on_the_instance_that_it_names(manager: MultiInstanceLLMManager) -> None:
     async def ask_each() -> list[str]:
         numbers = [2, 0, 1, 2, 2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from ledger.errors import InvalidSetting
 from ledger.settings import Settings, load_settings
 from producer import DualEndpointLLMClient, LMStudioClient, servers_client
+from tests.support.slow_stack import SlowStack
 
 CHAIN: dict[str, Any] = {
     "instances": [{"name": "a", "model": "big"}, {"name": "b", "model": "small"}],
@@ -18,32 +18,13 @@ CHAIN: dict[str, Any] = {
 }
 
 
-class Stack:
-    """Stands in for a stack; comes up when it is let."""
-
-    def __init__(
-        self, instances: list[dict[str, Any]], backend: None, *, env: dict[str, str]
-    ) -> None:
-        self.settings = load_settings(env=env, instances=instances, backend=backend)
-        self.starts, self.stops = 0, 0
-        self.starting, self.let = threading.Event(), threading.Event()
-
-    def start(self) -> None:
-        self.starts += 1
-        self.starting.set()
-        assert self.let.wait(10)
-
-    def stop(self) -> None:
-        self.stops += 1
-
-
 @pytest.fixture
-def stacks(monkeypatch: pytest.MonkeyPatch) -> list[Stack]:
+def stacks(monkeypatch: pytest.MonkeyPatch) -> list[SlowStack]:
     """The stacks that were made."""
-    made: list[Stack] = []
+    made: list[SlowStack] = []
 
-    def make(*args: Any, **env: Any) -> Stack:
-        made.append(Stack(*args, **env))
+    def make(*args: Any, **env: Any) -> SlowStack:
+        made.append(SlowStack(*args, **env))
         return made[-1]
 
     monkeypatch.setattr(servers_client, "LocalStack", make)
@@ -54,22 +35,18 @@ def settings(**given: Any) -> Settings:
     return load_settings(env={"APEX_CONFIG": ""}, **given)
 
 
-async def is_set(event: threading.Event) -> None:
-    assert await asyncio.to_thread(event.wait, 10)
-
-
-async def started(client: LMStudioClient, stacks: list[Stack]) -> asyncio.Task[LMStudioClient]:
+async def started(client: LMStudioClient, stacks: list[SlowStack]) -> asyncio.Task[LMStudioClient]:
     """A start that has begun."""
     task = asyncio.create_task(client.start())
     while not stacks and not task.done():
         await asyncio.sleep(0)
     if task.done():
         task.result()
-    await is_set(stacks[0].starting)
+    await stacks[0].has_begun()
     return task
 
 
-def test_its_own_stack_has_no_chains_of_other_models(stacks: list[Stack]) -> None:
+def test_its_own_stack_has_no_chains_of_other_models(stacks: list[SlowStack]) -> None:
     async def start() -> None:
         task = await started(LMStudioClient(settings=settings(**CHAIN)), stacks)
         stacks[0].let.set()
@@ -80,7 +57,7 @@ def test_its_own_stack_has_no_chains_of_other_models(stacks: list[Stack]) -> Non
 
 
 def test_its_own_stack_has_all_other_settings_and_no_others(
-    stacks: list[Stack], monkeypatch: pytest.MonkeyPatch
+    stacks: list[SlowStack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLM_MAX_TOKENS", "7")
     given = settings(timeout_s=5, model="of others")
@@ -98,7 +75,7 @@ def test_its_own_stack_has_all_other_settings_and_no_others(
 
 @pytest.mark.parametrize("table", [{}, {"base_url": "http://localhost:1234/v1/"}])
 def test_an_instance_of_the_settings_is_found_by_its_server_also_where_that_is_the_usual_one(
-    stacks: list[Stack], table: dict[str, str]
+    stacks: list[SlowStack], table: dict[str, str]
 ) -> None:
     given = settings(instances=[{"name": "a", "backend": "lmstudio", **table}])
     asyncio.run(LMStudioClient(settings=given).start())
@@ -113,7 +90,7 @@ def test_a_password_in_an_address_is_in_no_error() -> None:
     assert "hidden" not in str(refused.value)
 
 
-def test_a_start_that_is_cancelled_leaves_nothing_running(stacks: list[Stack]) -> None:
+def test_a_start_that_is_cancelled_leaves_nothing_running(stacks: list[SlowStack]) -> None:
     async def cancel() -> None:
         client = LMStudioClient(settings=settings())
         task = await started(client, stacks)
@@ -127,7 +104,7 @@ def test_a_start_that_is_cancelled_leaves_nothing_running(stacks: list[Stack]) -
     assert (stacks[0].starts, stacks[0].stops) == (1, 1)
 
 
-def test_two_starts_at_once_are_one(stacks: list[Stack]) -> None:
+def test_two_starts_at_once_are_one(stacks: list[SlowStack]) -> None:
     async def start_twice() -> None:
         client = LMStudioClient(settings=settings())
         first = await started(client, stacks)
