@@ -20,7 +20,9 @@ from budgets.fit import (
 )
 from ledger.settings import InstanceSpec, Settings
 
-IN_PROCESS = ("llama_cpp", "hf", "mlx")  # the others forward to a server, or have no model
+# The others ask a server or have no model, but for vLLM's engine, which takes the share of the GPU
+# that its options say, and looks for itself whether the model fits there.
+IN_PROCESS = ("llama_cpp", "hf", "mlx")
 RAM, VRAM, UNIFIED = "RAM", "VRAM", "the memory that CPU and GPU share"
 
 
