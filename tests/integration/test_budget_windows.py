@@ -354,7 +354,7 @@ def test_usage_goes_after_its_time_and_so_do_tenants(redis_url: str, ledger: Led
     assert 0 < ledger.redis.pttl(key) <= 3 * day * 1000
 
 
-@run_with(max_examples=200, deadline=None, derandomize=True)
+@run_with(max_examples=200, derandomize=True)
 @given(st.data())
 def test_the_scripts_count_in_the_same_windows(server_url: str, data: st.DataObject) -> None:
     moments = data.draw(st.lists(st.integers(0, 7_258_118_400_000), min_size=1))  # until 2200

@@ -152,7 +152,6 @@ def test_no_job_is_lost_or_started_while_its_instance_rests(
         settings=settings(
             max_examples=40,
             stateful_step_count=30,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),

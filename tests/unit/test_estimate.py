@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from budgets.estimate import (
@@ -25,7 +25,6 @@ def asked(**fields: Any) -> Request:
     return parse_request(**{"agent_id": "a", "max_tokens": 10, **fields})
 
 
-@settings(deadline=None)
 @given(texts)
 def test_a_prompt_is_bounded_by_its_bytes_one_frame_and_what_templates_add(text: str) -> None:
     bytes_of_it = len(text.encode())
@@ -38,7 +37,6 @@ def test_a_letter_of_four_bytes_may_be_four_tokens() -> None:
     assert two - one == 4
 
 
-@settings(deadline=None)
 @given(st.lists(texts, min_size=1, max_size=5))
 def test_every_message_adds_its_bytes_and_its_frame(contents: list[str]) -> None:
     messages = [{"role": "user", "content": content} for content in contents]
@@ -47,7 +45,6 @@ def test_every_message_adds_its_bytes_and_its_frame(contents: list[str]) -> None
     )
 
 
-@settings(deadline=None)
 @given(tools)
 def test_tools_and_schemas_count_however_a_template_prints_them(tool: dict[str, Any]) -> None:
     plain = prompt_tokens_bound(asked(prompt="x"))
@@ -65,7 +62,6 @@ def test_a_speakers_name_counts() -> None:
     assert prompt_tokens_bound(named) == prompt_tokens_bound(plain) + 3
 
 
-@settings(deadline=None)
 @given(tools)
 def test_tool_calls_and_a_choice_count_as_they_are_printed(tool: dict[str, Any]) -> None:
     said = {"role": "assistant", "content": None}

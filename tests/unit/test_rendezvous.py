@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.rendezvous import rank, score
@@ -35,7 +35,6 @@ def test_scores_never_change_silently() -> None:
     assert score("агент-7", "inst3", 2.5) == pytest.approx(2.8371090898936786, rel=1e-12)
 
 
-@settings(deadline=None)
 @given(st.permutations(like(6)), st.text(min_size=1, max_size=50).filter(str.isprintable))
 def test_the_order_in_which_instances_are_told_does_not_matter(
     told: list[tuple[str, float]], agent_id: str

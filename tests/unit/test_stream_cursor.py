@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import stream
@@ -103,7 +103,6 @@ def test_an_event_arrives_as_it_was_sent(text: str, seq: int) -> None:
         assert cursor.seq == seq
 
 
-@settings(deadline=None)
 @given(
     texts=st.lists(TEXTS, min_size=1, max_size=12),
     after=st.integers(0, 12),
