@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from ledger.errors import NoInstance, UnknownModel
-from routing.registry import Entry, Registry
+from routing.registry import Registry
 from routing.route import choose
 
 Chains = Mapping[str, Sequence[str]]
@@ -26,7 +25,7 @@ def next_home(
         agent_id: whose job it is.
         absent_s: an instance not heard for this long is absent.
     """
-    serving = Registry(tuple(_as_it_serves(entry, absent_s) for entry in registry.entries))
+    serving = registry.open_to_others(absent_s)
     for model in _ahead(chains, tried):
         try:
             return model, choose(serving, agent_id, model, absent_s)
@@ -43,8 +42,3 @@ def _ahead(chains: Chains, tried: Sequence[str]) -> Iterator[str]:
             if name not in seen:
                 seen.add(name)
                 yield name
-
-
-def _as_it_serves(entry: Entry, absent_s: float) -> Entry:
-    serves = not entry.drained and entry.absent_s < absent_s
-    return entry if serves else replace(entry, closed=entry.closed or "absent")

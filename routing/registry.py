@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger import keys
@@ -61,6 +61,20 @@ class Registry:
     def models(self) -> list[str]:
         """Every model that a registered instance serves, sorted."""
         return sorted({entry.descriptor.model for entry in self.entries})
+
+    def open_to_others(self, absent_s: float, leaving: str | None = None) -> Registry:
+        """This registry, with every instance closed that cannot take over another one's jobs.
+
+        Args:
+            absent_s: an instance not heard for this long is absent.
+            leaving: the one whose jobs they are.
+        """
+
+        def for_others(entry: Entry) -> Entry:
+            takes = entry.name != leaving and not entry.drained and entry.absent_s < absent_s
+            return entry if takes else replace(entry, closed=entry.closed or "absent")
+
+        return Registry(tuple(for_others(entry) for entry in self.entries), self.routes)
 
 
 def read_registry() -> Call[Registry]:

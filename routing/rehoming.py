@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ledger import rehoming
 from ledger.errors import CorruptEntry, NoInstance, UnknownModel
@@ -60,12 +60,15 @@ def rehome(absent_s: float, *, absence_counts: bool = True) -> Steps[int]:
 def leave(instance: str, absent_s: float) -> Steps[int]:
     """Gives away the jobs that wait for a drained or absent instance, and closes it.
 
-    Returns how many were given away. Those stay that only this instance may run, and those whose
-    model no other living one has. It stays open where no other instance lives.
+    Returns how many were given away; none where it was forgotten meanwhile. Those stay that only
+    this instance may run, and those whose model no other living one has. It stays open where no
+    other instance lives.
     """
     registry: Registry = yield read_registry()
-    others = _without(registry, instance, absent_s)
-    entry = next(one for one in others.entries if one.name == instance)
+    others = registry.open_to_others(absent_s, leaving=instance)
+    entry = next((one for one in others.entries if one.name == instance), None)
+    if entry is None:
+        return 0
 
     def home(job: WaitingJob) -> str | None:
         return _home(others, job, absent_s)
@@ -156,13 +159,3 @@ def _comes(entry: Entry, absent_s: float) -> bool:
 def _goes(entry: Entry, absent_s: float, absence_counts: bool) -> bool:
     gone = entry.drained or (absence_counts and entry.absent_s >= absent_s)
     return gone and (entry.load.waiting > 0 or not entry.closed)
-
-
-def _without(registry: Registry, instance: str, absent_s: float) -> Registry:
-    """The registry with every instance closed that cannot take over jobs of this one."""
-
-    def as_other(entry: Entry) -> Entry:
-        takes = entry.name != instance and not entry.drained and entry.absent_s < absent_s
-        return entry if takes else replace(entry, closed=entry.closed or "absent")
-
-    return Registry(tuple(as_other(entry) for entry in registry.entries), registry.routes)

@@ -17,7 +17,7 @@ from ledger.rehoming import PAGE, move_jobs
 from ledger.settings import load_settings
 from ledger.steps import drive
 from producer import Job, LLMClient
-from routing.rehoming import rehome
+from routing.rehoming import leave, rehome
 from routing.rendezvous import rank
 from tests.conftest import StartWorkers
 from tests.support.fleet import come, go, instance_of, waiting
@@ -163,6 +163,11 @@ def test_without_another_living_instance_the_jobs_wait(ledger: Ledger, client: L
     assert waiting(ledger, "inst0") == [job.id]
     come(ledger, "inst0")
     assert Hands(ledger).serve(1) == [job.id]
+
+
+def test_an_instance_that_was_forgotten_has_nothing_to_give_away(ledger: Ledger) -> None:
+    come(ledger, "inst0")
+    assert drive(ledger, leave("inst1", ABSENT_S)) == 0
 
 
 def test_absence_does_not_count_right_after_an_outage(ledger: Ledger, client: LLMClient) -> None:
