@@ -10,8 +10,8 @@ from ledger.cache_key import CacheKey
 from ledger.errors import CorruptEntry
 from ledger.messages import Event, Request, Result, State, Timings
 from ledger.scripts import Call
+from ledger.windows import DAY_MS
 
-DAY_MS = 24 * 3600 * 1000
 KEYS_AT_ONCE = 1000
 
 _OWN = {"job_id", "instance", "cached", "attempt", "timings"}  # of a job, not of its answer
