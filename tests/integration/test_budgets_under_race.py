@@ -18,12 +18,9 @@ from tests.support import attempts
 from tests.support.gates import closed_gate
 from tests.support.racers import race, watching
 from tests.support.registering import register
+from tests.support.spending import asked
 
 ROOM, RACERS, EACH = 137, 8, 125
-
-
-def asked(**changes: Any) -> dict[str, Any]:
-    return {"prompt": "hello", "agent_id": "a", "max_tokens": 16, **changes}
 
 
 def tokens_of(episode: Episode) -> dict[str, int]:
