@@ -100,18 +100,21 @@ def check_instances(instances: Sequence[Instance], absent_s: float) -> Check:
     start = "start them with `apexq up`, or one with `apexq worker NAME`"
     ready = [one.name for one in instances if one.state == "ready"]
     found = f"{len(ready)} of {len(instances)} ready"
-    # One that is absent for long gets no jobs any more; before that, its agents wait for it.
     down = [one for one in instances if one.state != "ready"]
-    blocking = [one for one in down if (one.facts.heard_s or absent_s) < absent_s]
+    # One that rests goes on by itself, one that is drained was told to stop.
+    broken = [one for one in down if one.state not in ("resting", "drained")]
+    # One that is absent for long gets no jobs any more; before that, its agents wait for it.
+    blocking = [one for one in broken if (one.facts.heard_s or absent_s) < absent_s]
+    working = [one for one in instances if one.state in ("ready", "resting")]
     if not instances:
         return Check("instances", "fail", "none has registered", start)
     if down:
         found += "; " + ", ".join(
             f"{one.name} is {one.state}" + (f" ({one.why})" if one.why else "") for one in down
         )
-    if blocking or not ready:
+    if blocking or not working:
         return Check("instances", "fail", found, start)
-    return Check("instances", "warn" if down else "ok", found, start if down else "")
+    return Check("instances", "warn" if down else "ok", found, start if broken else "")
 
 
 def check_memory(settings: Settings, up: Collection[str]) -> Check:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ledger.instances import Descriptor
@@ -13,10 +15,14 @@ ABSENT_S = 60.0
 
 
 def instance(
-    name: str, state: str = "ready", heard_s: float | None = 0.2, why: str = ""
+    name: str,
+    state: str = "ready",
+    heard_s: float | None = 0.2,
+    why: str = "",
+    **facts: Any,
 ) -> Instance:
-    facts = InstanceFacts(name, state, why, f"{name}@host", 1, 0, 0, heard_s)
-    return Instance(Descriptor(name=name, backend="mock", model="mock"), facts)
+    found = InstanceFacts(name, state, why, f"{name}@host", 1, 0, 0, heard_s, **facts)
+    return Instance(Descriptor(name=name, backend="mock", model="mock"), found)
 
 
 @pytest.mark.parametrize(("version", "status"), [((3, 10, 9), "fail"), ((3, 11, 0), "ok")])
@@ -49,6 +55,10 @@ def test_a_wrong_clock_is_a_warning(skew_s: float, status: str, way: str) -> Non
         ([instance("a"), instance("b", heard_s=90)], "warn", "b is silent"),
         ([instance("a"), instance("b", "stopped", 90)], "warn", "b is stopped"),
         ([instance("a", heard_s=None)], "fail", "0 of 1 ready; a is silent"),
+        ([instance("a", rest_s=5)], "warn", "a is resting (rests for 5 s: "),
+        ([instance("a", rest_s=5), instance("b", "failed")], "fail", "0 of 2 ready"),
+        ([instance("a"), instance("b", drained=True)], "warn", "until `apexq resume b`"),
+        ([instance("a", drained=True)], "fail", "0 of 1 ready"),
     ],
 )
 def test_an_instance_that_gets_jobs_and_cannot_run_them_fails(
