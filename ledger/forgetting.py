@@ -33,10 +33,13 @@ def tell(instance: str, tenant: str, session_id: str | None) -> Call[bool]:
     )
 
 
-def take(note_id: str, *, instance: str) -> Call[tuple[str, str | None] | None]:
-    """The tenant and the session (None: all) of a note, which is gone then; None if it was."""
+def read(note_id: str, *, instance: str) -> Call[tuple[str, str | None] | None]:
+    """The tenant and the session (None: all) of a note; None if it is gone.
 
-    def read(reply: str) -> tuple[str, str | None] | None:
+    It is there until :func:`drop`, so that it is not lost with the answer to this call.
+    """
+
+    def parse(reply: str) -> tuple[str, str | None] | None:
         if not reply:
             return None
         found: Any = json.loads(reply)
@@ -50,4 +53,9 @@ def take(note_id: str, *, instance: str) -> Call[tuple[str, str | None] | None]:
         keys.fair(instance),
         keys.queue(instance),
     ]
-    return Call("take_note", names, [], read)
+    return Call("read_note", names, [], parse)
+
+
+def drop(note_id: str) -> Call[bool]:
+    """Removes a note that was heeded."""
+    return Call("drop_note", [keys.note(note_id)], [], bool)

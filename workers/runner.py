@@ -107,11 +107,12 @@ class Runner:
 
     def _forget(self, note_id: str) -> Ended:
         """Has the backend forget what it keeps of sessions that were erased."""
-        call = forgetting.take(note_id, instance=self._place.spec.name)
+        call = forgetting.read(note_id, instance=self._place.spec.name)
         whose = persist(self.ledger, call)
         if whose is None:
             return Outcome.NOOP, "gone"
         self._place.backend.forget(*whose)
+        persist(self.ledger, forgetting.drop(note_id))
         return Outcome.SUCCEEDED, ""
 
     def _leave_to_a_newer_worker(self, claim: Claim) -> Ended:

@@ -16,6 +16,7 @@ from ledger.settings import Settings
 from producer import LLMClient
 from tests.support.hands import Hands
 from tests.support.registering import OWNER, register
+from tests.support.runner_scene import Interposed
 from workers.backends.mock import MockBackend
 from workers.runner import Outcome, Runner
 
@@ -64,6 +65,18 @@ def test_the_backend_forgets_what_the_note_says_once(
     assert backend.forgotten == [('the "tenant"', session_id)]
     assert (first, again) == (Outcome.SUCCEEDED, Outcome.NOOP)
     assert not ledger.exists(keys.note(wakeup_id))
+
+
+def test_a_note_whose_answer_was_lost_on_its_way_to_the_process_is_heeded(
+    ledger: Ledger, settings: Settings
+) -> None:
+    backend = Remembering(settings)
+    ledger.run(forgetting.tell("inst0", "t", "s"))
+
+    lossy: Any = Interposed(ledger, lost={"read_note": 1, "drop_note": 1})
+    assert run(lossy, settings, backend, next_wakeup(ledger)) is Outcome.SUCCEEDED
+
+    assert backend.forgotten == [("t", "s")]
 
 
 def test_a_note_whose_answer_was_lost_leads_to_one_wake_up(ledger: Ledger) -> None:
