@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -18,24 +16,10 @@ from tests.support.gates import closed_gate
 SECRET = "the-aardvark-sings-at-noon"
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    """Two instances whose mock obeys directives."""
-    env = {**os.environ, "APEX_MOCK_DIRECTIVES": "1", "APEX_CONFIG": ""}
-    with LocalStack(instances=2, env=env) as stack:
-        yield stack
-
-
 @pytest.fixture
 def client(stack: LocalStack) -> Iterator[LLMClient]:
     with LLMClient(stack.settings) as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory without a stack and without an apexq.toml."""
-    monkeypatch.chdir(tmp_path)
 
 
 @contextmanager
