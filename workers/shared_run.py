@@ -43,7 +43,8 @@ class SharedRun:
 
     def begin(self) -> Ended | None:
         """How the job ends, or is given back, without a run of its own; None: it has to run."""
-        if self._claim.made or self._claim.episode_over:
+        begun = self._claim.made or self._claim.prompt_tokens  # text may have no token of its own
+        if begun or self._claim.episode_over:
             return None  # it is in the middle of its own, or too late for any
         match self._look():
             case "run":

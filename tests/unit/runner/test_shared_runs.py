@@ -202,6 +202,18 @@ def test_one_that_is_waited_for_and_finds_an_answer_wakes_the_others(scene: Scen
     assert second.id in scene.woken()
 
 
+def test_one_whose_text_has_begun_goes_on_by_itself(scene: Scene) -> None:
+    # Given one that lost its process after text that had no token of its own
+    job = scene.submit(**ASKED)
+    scene.lose(job, Piece("ab", 0))
+    # And the answer of an equal one, of another rank
+    scene.run(scene.submit(**ASKED, priority="HIGH"), Script([Piece("x"), STOP]))
+    # When
+    assert scene.run(job, Letters("abcd"))[0] is Outcome.SUCCEEDED
+    # Then
+    assert scene.text(job) == scene.record(job).text == "abcd"
+
+
 def test_where_an_answer_cannot_be_kept_equal_requests_do_not_wait_for_one_another(
     scene: Scene,
 ) -> None:
