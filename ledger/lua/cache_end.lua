@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- A job that others may wait for comes to its end: nobody waits for it any more. Where it leaves no
 -- answer, its equals are likely to leave none either: for a while they do not wait for one another,
--- which an empty note says.
+-- which an empty note says. Asked again (a reply that was lost), it names nobody, and who waited
+-- looks for the answer when its pause is over.
 --
 -- KEYS 1 run  2 parked  3 answer
 -- ARGV 1 id  2 ms for which equal ones run by themselves if there is no answer (0: they do not)
