@@ -12,6 +12,7 @@ from ledger.settings import Settings
 from producer import AsyncLLMClient, BudgetExceeded, Job, JobCancelled, JobDead, LLMClient
 from tests.conftest import StartWorkers
 from tests.support.numbered import numbers
+from tests.support.waiting import eventually
 
 
 def joined(job: Job, after: int = 0) -> str:
@@ -105,8 +106,7 @@ def test_an_urgent_job_does_not_wait_for_a_low_one(
 ) -> None:
     start_workers("inst0")
     low = client.submit("[[mock tokens=400 tps=200]]", agent_id="a", priority="LOW")
-    first = next(iter(low.stream(timeout_s=10)))
-    assert first.kind == "chunk"
+    assert next(low.stream(timeout_s=10)).kind == "chunk"
 
     urgent = client.complete("hello", agent_id="b", priority="URGENT")
 
@@ -142,8 +142,7 @@ def test_a_hung_job_that_is_cancelled_before_its_first_token_ends_too(
 ) -> None:
     (worker,) = start_workers("inst0")
     job = client.submit("[[mock tokens=5 hang_at=0]]", agent_id="a")
-    while job.status().state != "running":
-        pass
+    eventually(lambda: job.status().state == "running")
 
     assert job.cancel() == "stopping"
 

@@ -52,16 +52,7 @@ def test_a_damaged_entry_is_named_to_whoever_reads_its_stream(
             next(job.stream(timeout_s=1.5))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(
-            damage,
-            id=name,
-        )
-        for name, damage in OF_ITS_STREAM.items()
-    ],
-)
+@pytest.mark.parametrize("damage", OF_ITS_STREAM.values(), ids=OF_ITS_STREAM)
 def test_a_damaged_stream_is_named_to_its_reader(
     client: LLMClient, settings: Settings, ledger: Ledger, damage: Damage
 ) -> None:
@@ -120,7 +111,7 @@ def test_a_job_whose_stream_is_damaged_ends(
         gate.cancel()
 
         with pytest.raises(CorruptEntry):
-            job.result(timeout=3)
+            job.result(timeout=10)
     assert ledger.redis.zcard(keys.running("inst0")) == 0
 
 
@@ -136,4 +127,4 @@ def test_jobs_that_wait_behind_damaged_ones_are_served(
 
     gate.cancel()
 
-    assert behind.result(timeout=5).state == "succeeded"
+    assert behind.result(timeout=10).state == "succeeded"

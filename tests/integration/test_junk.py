@@ -13,12 +13,8 @@ from ledger.redis_client import Ledger
 from producer import JobCancelled, JobFailed, LLMClient, Priority
 from tests.conftest import StartWorkers
 from tests.support.gates import closed_gate
+from tests.support.hands import LISTS
 from tests.support.junk import ALMOST, no_message, wakeup
-
-LISTS = [
-    keys.queue("inst0") + (f"{keys.PRIORITY_SEPARATOR}{priority.value}" if priority else "")
-    for priority in Priority
-]
 
 
 def template_of(ledger: Ledger) -> str:
@@ -85,7 +81,7 @@ def test_what_passes_for_a_message_is_set_aside_too(
 
         job = client.submit("hello", agent_id="a")
 
-        assert job.result(timeout=3).text.startswith("Hello"), name
+        assert job.result(timeout=10).text.startswith("Hello"), name
         assert aside(ledger)[-1] == raw, name
         assert worker.process.poll() is None, name
 

@@ -129,7 +129,7 @@ def seconds_between_tries(log: str, at_least: int) -> list[float]:
 
 def make_one_chunk(ledger: Ledger, job: Job) -> None:
     """What a worker does that claims the job and comes to its first chunk."""
-    ledger.run(attempts.emit(attempts.claimed(ledger, job.id)))
+    ledger.run(attempts.emit(attempts.claimed(ledger, job.id), "Hello"))
 
 
 @contextmanager
