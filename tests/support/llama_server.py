@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.support.servers import free_port
 from tests.support.waiting import eventually
 from tests.support.workers import environment
 
@@ -88,10 +88,3 @@ def serving(model: Path, folder: Path, count: int = 1) -> Iterator[list[LlamaSer
     finally:
         for server in servers:
             server.stop()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ledger.messages import parse_request
+from ledger.messages import Request, parse_request
 from ledger.settings import load_settings
 from tests.support.fake_server import FakeServer
 from workers import backends
@@ -39,9 +39,14 @@ def served(server: FakeServer) -> Iterator[FakeServer]:
         server.close()
 
 
+def request_of(prompt: str | None = None, **fields: Any) -> Request:
+    """A request with these fields."""
+    return parse_request(prompt=prompt, agent_id="a", **fields)
+
+
 def run_of(prompt: str | None = None, max_tokens: int = 50, so_far: str = "", **fields: Any) -> Run:
-    """A run of a request with these fields."""
-    return Run(parse_request(prompt=prompt, agent_id="a", **fields), max_tokens, so_far)
+    """A run of such a request."""
+    return Run(request_of(prompt, **fields), max_tokens, so_far)
 
 
 def pieces_of(backend: Backend, *args: Any, **fields: Any) -> list[Piece]:

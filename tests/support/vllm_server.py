@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.llama_server import free_port
+from tests.support.servers import free_port
 from tests.support.waiting import eventually
 from tests.support.workers import environment
 

@@ -5,46 +5,33 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("openai")
 
 from ledger.errors import BackendError
-from ledger.messages import parse_request
-from ledger.settings import load_settings
-from tests.support import fake_openai, tiny_gguf
+from tests.support import fake_openai, llama_server, tiny_gguf
 from tests.support.fake_openai import Answer, falls_silent_after, never_answers
-from workers import backends
-from workers.backends import Backend, Run
+from tests.support.loaded import loaded, run_of
 
 SOON_S = 5.0  # far longer than it takes, far shorter than the server would wait
 
 
-@contextmanager
-def asking(url: str, **table: object) -> Iterator[Backend]:
-    spec = {"name": "inst0", "backend": "openai", "base_url": url, **table}
-    settings = load_settings(env={}, instances=[spec])
-    backend = backends.create(settings.instances[0], settings)
-    backend.load()
-    yield backend
-    backend.close()
-
-
-def run(most: int = 50) -> Run:
-    return Run(parse_request(prompt="hello there", agent_id="a", temperature=0), most)
+def at(url: str, **table: Any) -> dict[str, Any]:
+    return {"backend": "openai", "base_url": url, **table}
 
 
 @pytest.mark.parametrize(
     "answer", [never_answers, falls_silent_after()], ids=["no headers", "headers and no token"]
 )
 def test_a_stop_before_the_first_token_hangs_up(answer: Answer) -> None:
-    with fake_openai.serving(answer) as server, asking(server.url) as backend:
+    with fake_openai.serving(answer) as server, loaded(at(server.url)) as backend:
         # Given a reader that waits
-        wanted = run()
+        wanted = run_of("hello there")
         reader = threading.Thread(target=lambda: list(backend.stream(wanted)), daemon=True)
         reader.start()
         assert server.asked.wait(SOON_S)
@@ -57,8 +44,8 @@ def test_a_stop_before_the_first_token_hangs_up(answer: Answer) -> None:
 
 
 def test_a_stop_before_the_start_asks_nobody() -> None:
-    with fake_openai.serving(never_answers) as server, asking(server.url) as backend:
-        unwanted = run()
+    with fake_openai.serving(never_answers) as server, loaded(at(server.url)) as backend:
+        unwanted = run_of("hello there")
         unwanted.stop.set()
 
         with closing(backend.stream(unwanted)) as pieces:  # type: ignore[type-var]
@@ -68,8 +55,11 @@ def test_a_stop_before_the_start_asks_nobody() -> None:
 
 
 def test_a_stop_in_the_midst_hangs_up() -> None:
-    with fake_openai.serving(falls_silent_after("a", "b")) as server, asking(server.url) as backend:
-        wanted = run()
+    with (
+        fake_openai.serving(falls_silent_after("a", "b")) as server,
+        loaded(at(server.url)) as backend,
+    ):
+        wanted = run_of("hello there")
         pieces = backend.stream(wanted)
         assert [piece.text for piece in itertools.islice(pieces, 2)] == ["a", "b"]
 
@@ -80,8 +70,8 @@ def test_a_stop_in_the_midst_hangs_up() -> None:
 
 
 def test_closing_the_iterator_hangs_up() -> None:
-    with fake_openai.serving(falls_silent_after("a")) as server, asking(server.url) as backend:
-        pieces = backend.stream(run())
+    with fake_openai.serving(falls_silent_after("a")) as server, loaded(at(server.url)) as backend:
+        pieces = backend.stream(run_of("hello there"))
         next(pieces)
 
         pieces.close()  # type: ignore[attr-defined]  # what the runner does with it
@@ -90,8 +80,8 @@ def test_closing_the_iterator_hangs_up() -> None:
 
 
 def test_closing_the_backend_hangs_up() -> None:
-    with fake_openai.serving(falls_silent_after("a")) as server, asking(server.url) as backend:
-        next(backend.stream(run()))
+    with fake_openai.serving(falls_silent_after("a")) as server, loaded(at(server.url)) as backend:
+        next(backend.stream(run_of("hello there")))
 
         backend.close()
 
@@ -101,10 +91,10 @@ def test_closing_the_backend_hangs_up() -> None:
 def test_an_endpoint_that_is_silent_for_too_long_is_lost() -> None:
     with (
         fake_openai.serving(falls_silent_after("a")) as server,
-        asking(server.url, silence_s=0.05) as backend,
+        loaded(at(server.url, silence_s=0.05)) as backend,
         pytest.raises(BackendError, match=f"{server.url} was lost") as raised,
     ):
-        list(backend.stream(run()))
+        list(backend.stream(run_of("hello there")))
 
     assert raised.value.retriable
 
@@ -112,17 +102,18 @@ def test_an_endpoint_that_is_silent_for_too_long_is_lost() -> None:
 def test_a_real_servers_slot_is_free_as_soon_as_an_answer_is_stopped(tmp_path: Path) -> None:
     # Given a server that works on one request at a time, with one that takes long
     pytest.importorskip("llama_cpp.server.app")
-    from tests.support import llama_server
 
     model = tiny_gguf.write(tmp_path / "tiny.gguf", plain=True)
     with (
         llama_server.serving(model, tmp_path) as [server],
-        asking(server.url, api="completions") as backend,
+        loaded(at(server.url, api="completions")) as backend,
     ):
         started = time.monotonic()
-        made = sum(piece.tokens for piece in backend.stream(run(most=1500)))
+        made = sum(
+            piece.tokens for piece in backend.stream(run_of("hello there", 1500, temperature=0))
+        )
         whole_s = time.monotonic() - started
-        wanted = run(most=1500)
+        wanted = run_of("hello there", 1500, temperature=0)
         pieces = backend.stream(wanted)
         next(pieces)
         # When
@@ -130,6 +121,6 @@ def test_a_real_servers_slot_is_free_as_soon_as_an_answer_is_stopped(tmp_path: P
         wanted.stop.set()
         list(pieces)
         # Then the next one does not wait for it
-        next(backend.stream(run(most=2)))
+        next(backend.stream(run_of("hello there", 2, temperature=0)))
         assert made == 1500
         assert time.monotonic() - stopped < whole_s / 4
