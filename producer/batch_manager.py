@@ -1,4 +1,4 @@
-"""The owner's batch manager, which has nothing to wait for."""
+"""A batch manager that has nothing to wait for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The owner's client of two vLLM servers."""
+"""A client of two servers of vLLM."""
 
 from __future__ import annotations
 

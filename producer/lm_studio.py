@@ -1,4 +1,4 @@
-"""The owner's client of LM Studio."""
+"""A client of LM Studio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The owner's multi-instance manager, on top of a local stack."""
+"""Several instances of one model, on top of a local stack."""
 
 from __future__ import annotations
 
