@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -14,12 +15,32 @@ from ledger.settings import InstanceSpec, Settings
 
 
 def _http(url: str) -> str:
-    if not url.startswith(("http://", "https://")) or not url.partition("://")[2]:
-        raise ValueError("takes a URL such as http://localhost:8000")
+    if not _names_a_server(url):
+        raise ValueError("takes a URL such as http://localhost:8000/v1")
     return url.rstrip("/")
 
 
+def _names_a_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its words quote what may be a part of a password
+        return False
+
+
 Url = Annotated[str, AfterValidator(_http)]
+
+
+def leaving_out(*ours: str) -> AfterValidator:
+    """For a table that goes to a library or server as it is: what apexq sets itself is refused."""
+
+    def check(table: dict[str, Any]) -> dict[str, Any]:
+        for name in ours:
+            if name in table:
+                raise ValueError(f"{name} is set by apexq; leave it out")
+        return table
+
+    return AfterValidator(check)
 
 
 class BackendOptions(BaseModel):

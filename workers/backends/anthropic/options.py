@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ledger.api_key import ApiKey
-from workers.backends.options import BackendOptions, Url
+from workers.backends.options import BackendOptions, Url, leaving_out
 
 OWN_FIELDS = ("model", "messages", "system", "stream", "max_tokens")
-
-
-def _not_ours(body: dict[str, Any]) -> dict[str, Any]:
-    for name in OWN_FIELDS:
-        if name in body:
-            raise ValueError(f"{name} is set by apexq; leave it out")
-    return body
 
 
 class AnthropicOptions(BackendOptions):
@@ -40,7 +33,7 @@ class AnthropicOptions(BackendOptions):
     thinking_tokens: int | None = Field(default=None, ge=1024)
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     silence_s: float = Field(default=600.0, gt=0, le=86_400)
-    extra_body: Annotated[dict[str, Any], AfterValidator(_not_ours)] = Field(default_factory=dict)
+    extra_body: Annotated[dict[str, Any], leaving_out(*OWN_FIELDS)] = Field(default_factory=dict)
     extra_headers: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

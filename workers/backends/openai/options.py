@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ledger.api_key import ApiKey
-from workers.backends.options import BackendOptions
+from workers.backends.options import BackendOptions, Url, leaving_out
 
 OWN_FIELDS = ("model", "messages", "prompt", "stream", "stream_options", "n", "echo")
-
-
-def _http(url: str) -> str:
-    if not url.startswith(("http://", "https://")) or not url.partition("://")[2]:
-        raise ValueError("takes a URL such as http://localhost:8000/v1")
-    return url.rstrip("/")
-
-
-def _not_ours(body: dict[str, Any]) -> dict[str, Any]:
-    for name in OWN_FIELDS:
-        if name in body:
-            raise ValueError(f"{name} is set by apexq; leave it out")
-    return body
-
-
-Url = Annotated[str, AfterValidator(_http)]
 
 
 class OpenAIOptions(BackendOptions):
@@ -50,7 +34,7 @@ class OpenAIOptions(BackendOptions):
     priority: bool = Field(default=False)
     connect_timeout_s: float = Field(default=5.0, gt=0, le=300)
     silence_s: float | None = Field(default=None, gt=0, le=86_400)
-    extra_body: Annotated[dict[str, Any], AfterValidator(_not_ours)] = Field(default_factory=dict)
+    extra_body: Annotated[dict[str, Any], leaving_out(*OWN_FIELDS)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_way_to_name_it(self) -> OpenAIOptions:

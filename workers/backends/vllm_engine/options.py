@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from workers.backends.options import BackendOptions
+from workers.backends.options import BackendOptions, leaving_out
 
 OURS = ("model", "tokenizer", "max_model_len", "max_num_seqs", "trust_remote_code")
-
-
-def _not_ours(given: dict[str, Any]) -> dict[str, Any]:
-    for name in OURS:
-        if name in given:
-            raise ValueError(f"{name} is set by apexq; leave it out")
-    return given
 
 
 class VllmEngineOptions(BackendOptions):
@@ -26,4 +19,4 @@ class VllmEngineOptions(BackendOptions):
     """
 
     chat_format: Literal["raw"] | None = None
-    engine: Annotated[dict[str, Any], AfterValidator(_not_ours)] = Field(default_factory=dict)
+    engine: Annotated[dict[str, Any], leaving_out(*OURS)] = Field(default_factory=dict)

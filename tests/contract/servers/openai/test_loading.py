@@ -53,6 +53,8 @@ def test_loading_ends_when_nobody_answers_for_too_long() -> None:
     [
         ({"colour": "red"}, "has no option 'colour'; it has base_url, "),
         ({"base_url": "localhost:8000"}, "takes a URL such as http://localhost:8000/v1"),
+        ({"base_url": "http://localhost:8O00/v1"}, "takes a URL such as http://localhost:8000/v1"),
+        ({"base_url": "http://[::1/v1"}, "takes a URL such as http://localhost:8000/v1"),
         ({"base_url": "http://a/v1", "endpoints": ["http://b/v1"]}, "and not both"),
         ({"endpoints": ["http://b/v1", "http://b/v1/"]}, "names one of them twice"),
         ({"extra_body": {"messages": []}}, "messages is set by apexq"),
