@@ -29,6 +29,8 @@ OPTIONS = (
     "tool_choice",
 )
 
+LEAST_LOGPROB = -9999.0  # of a token that the model rules out, as in OpenAI's API
+
 WARM_UP = Request(prompt="test", agent_id="warm-up", max_tokens=1)
 
 

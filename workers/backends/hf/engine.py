@@ -18,6 +18,7 @@ import torch
 from ledger.errors import BackendError
 from workers.backends.hf.cache import HfCache, Stopped
 from workers.backends.local.engine import Chosen, Sampler, one_by_one
+from workers.backends.local.first_line import first_line
 from workers.backends.local.vocabulary import Vocabulary
 
 
@@ -172,8 +173,8 @@ def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def why(error: Exception) -> str:
-    """The first line of a library's message, without its full stop."""
-    said = str(error).strip().partition("\n")[0]
+    """What a library says, in short."""
+    said = first_line(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in said:
         return "out of memory"
-    return said[:300].rstrip(".") or type(error).__name__
+    return said

@@ -23,10 +23,11 @@ from workers.backends.hf.load import add_adapters, load_model, load_tokenizer
 from workers.backends.hf.options import HfOptions, Quantization
 from workers.backends.hf.sampler import HfSampler
 from workers.backends.local.choice import Choice
+from workers.backends.local.first_line import first_line
 from workers.backends.local.memory import refuse_if_too_large
 from workers.backends.local.model import LocalModel
-from workers.backends.local.prompt import RAW, Prompter, Render
-from workers.backends.local.template import ChatTemplate
+from workers.backends.local.prompt import Prompter
+from workers.backends.local.renderer import renderer
 from workers.backends.options import threads
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class HfModel(LocalModel):
-    """A model on transformers. ``window``: tokens of prompt and answer together, at most."""
+    """A model on transformers."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class HfModel(LocalModel):
         options: HfOptions,
         settings: Settings,
         *,
+        window: int,
         adapters: Sequence[Path],
         say: Say,
     ) -> None:
@@ -55,6 +57,7 @@ class HfModel(LocalModel):
             folder: its files.
             config: what its ``config.json`` says.
             spec, options, settings: of the instance.
+            window: tokens of prompt and answer together, at most.
             adapters: folders of LoRA adapters.
             say: is told what is going on.
 
@@ -66,11 +69,10 @@ class HfModel(LocalModel):
         device = device_of(spec, options, settings)
         dtype = dtype_of(config, options, device)
         quantization = options.quantization or ("nf4" if device.type == "cuda" else "none")
-        self.window = _window(folder, config, settings.ctx_tokens)
         if settings.memory_check:
-            _refuse_if_too_large(folder, quantization, device, dtype, self.window)
+            _refuse_if_too_large(folder, quantization, device, dtype, window)
         tokenizer = load_tokenizer(folder)
-        render = _renderer(tokenizer, options)
+        render = renderer(tokenizer, options.chat_format, backend="hf")
         model = load_model(
             folder, config, quantization=quantization, dtype=dtype, device=device, say=say
         )
@@ -79,7 +81,7 @@ class HfModel(LocalModel):
         engine = HfEngine(
             model,
             tokenizer,
-            n_ctx=self.window,
+            n_ctx=window,
             n_batch=options.n_batch,
             templated=render is not None,
         )
@@ -88,12 +90,10 @@ class HfModel(LocalModel):
             engine,
             Prompter(render),
             self._sampler,
+            options,
             settings,
             backend="hf",
-            window=self.window,
-            resume_batch=options.resume_batch,
-            kept_mib=options.kept_mib,
-            kept_states=options.kept_states,
+            window=window,
         )
 
     def stream(self, run: Run) -> Iterator[Piece]:
@@ -103,20 +103,13 @@ class HfModel(LocalModel):
         try:
             yield from super().stream(run)
         except torch.AcceleratorError as error:
-            log.critical("The GPU reports: %s; this process ends.", str(error).partition("\n")[0])
+            log.critical("The GPU reports: %s; this process ends.", first_line(error))
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _sampler(self, request: Request, choice: Choice) -> AbstractContextManager[HfSampler]:
         grammars = self._grammars
         grammar = None if grammars is None else grammars.of(request.response_format)
         return nullcontext(HfSampler(choice, self._device, grammar))
-
-
-def _window(folder: Path, config: dict[str, Any], wanted: int) -> int:
-    trained = hf_config.trained_ctx(config) or wanted
-    if trained < wanted:
-        log.warning("%s has %d tokens of context, not %d.", folder.name, trained, wanted)
-    return min(wanted, trained)
 
 
 def _refuse_if_too_large(
@@ -146,13 +139,3 @@ def _grammars(tokenizer: Any, engine: HfEngine) -> Grammars | None:
     from workers.backends.local.grammar import Grammars
 
     return Grammars(tokenizer, n_vocab=engine.n_vocab, ends=engine.end_tokens, backend="hf")
-
-
-def _renderer(tokenizer: Any, options: HfOptions) -> Render | None:
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("default")
-    if options.chat_format == RAW or template is None:
-        return None
-    bos, eos = tokenizer.bos_token or "", tokenizer.eos_token or ""
-    return ChatTemplate(template, bos=bos, eos=eos, backend="hf").render

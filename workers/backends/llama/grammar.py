@@ -12,6 +12,7 @@ from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
 from ledger.errors import InvalidRequest
 from workers.backends.llama.engine import Engine
 from workers.backends.llama.log import stderr_taken
+from workers.backends.local.first_line import first_line
 
 LONGEST = 200_000  # characters
 DEEPEST = 200  # nested parentheses; llama.cpp's parser calls itself for each
@@ -62,7 +63,7 @@ def _of_schema(schema: dict[str, Any]) -> str:
     except RecursionError:
         why = "it is nested too deep"
     except Exception as error:  # noqa: BLE001  whatever the converter raises
-        why = str(error).partition("\n")[0][:200].rstrip(".") or type(error).__name__
+        why = first_line(error)
     raise InvalidRequest(f"response_format: the JSON schema cannot be made a grammar: {why}.")
 
 
@@ -90,6 +91,4 @@ def _reason(said: list[str]) -> str:
 
 
 def _refused(why: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"response_format: the grammar does not parse: {why.strip()[:200].rstrip('.')}."
-    )
+    return InvalidRequest(f"response_format: the grammar does not parse: {first_line(why)}.")

@@ -47,12 +47,10 @@ class LlamaModel(LocalModel):
             self._llama,
             prompter,
             self._sampler,
+            options,
             settings,
             backend="llama_cpp",
             window=window,
-            resume_batch=options.resume_batch,
-            kept_mib=options.kept_mib,
-            kept_states=options.kept_states,
         )
 
     @property

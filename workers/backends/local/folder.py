@@ -35,8 +35,8 @@ def source_of(spec: InstanceSpec, settings: Settings) -> str:
     )
 
 
-def fetch(source: str, say: Say = unsaid) -> Path:
-    """The folder, downloaded if it must be.
+def fetch(source: str, say: Say = unsaid, *, named_by: str = "APEX_LLM_MODEL_ID") -> Path:
+    """The folder, downloaded if it must be. ``named_by``: where it was named, for the sentence.
 
     Raises:
         InvalidSetting: there is no such folder.
@@ -49,7 +49,7 @@ def fetch(source: str, say: Say = unsaid) -> Path:
         raise InvalidSetting(f"{source} is a file; name the folder that has the model's files.")
     if ON_THE_HUB.fullmatch(source):
         return download_folder(source, say)
-    raise InvalidSetting(f"There is no folder {source}; check APEX_LLM_MODEL_ID.")
+    raise InvalidSetting(f"There is no folder {source}; check {named_by}.")
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer, grammar_from
 
 from ledger.errors import BackendError, InvalidRequest
+from workers.backends.local.first_line import first_line
 
 LONGEST = 200_000  # characters
 SPACE = (
@@ -32,7 +33,8 @@ class Grammar:
         """
         found: npt.NDArray[np.bool_] = np.frombuffer(self._matcher.compute_logit_bias(), np.bool_)
         if self._matcher.is_error():
-            raise self._failed(f"The grammar cannot be followed: {_short(self._matcher)}.")
+            why = first_line(self._matcher.get_error())
+            raise self._failed(f"The grammar cannot be followed: {why}.")
         return found
 
     def accept(self, token: int) -> None:
@@ -86,7 +88,7 @@ class Grammars:
             self._tokenizer = LLTokenizer(form, n_vocab=self._n_vocab, eos_token=self._ends)
         matcher = LLMatcher(self._tokenizer, source, log_level=0)
         if matcher.is_error():
-            raise _refused(_short(matcher))
+            raise _refused(matcher.get_error())
         return Grammar(matcher, self._backend)
 
 
@@ -116,13 +118,8 @@ def _of_grammar(grammar: str) -> str:
     try:
         return str(grammar_from("grammar", grammar))
     except (ValueError, RecursionError) as error:
-        raise _refused(str(error)) from None
+        raise _refused(error) from None
 
 
-def _short(matcher: LLMatcher) -> str:
-    return str(matcher.get_error())
-
-
-def _refused(why: str) -> InvalidRequest:
-    said = why.strip().partition("\n")[0][:200].rstrip(".")
-    return InvalidRequest(f"response_format: the grammar does not compile: {said}.")
+def _refused(why: object) -> InvalidRequest:
+    return InvalidRequest(f"response_format: the grammar does not compile: {first_line(why)}.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from ledger.errors import BackendError, BackendMissing
 from workers.backends.base import Say
+from workers.backends.local.first_line import first_line
 
 CONNECT_S = 5.0  # to find out that there is no network
 SAY_EVERY_S = 1.0
@@ -87,7 +88,7 @@ def _cached_or_fetched(
         say(f"downloading {name}")
         return Path(get(tqdm_class=_meter(name, say)))
     except Exception as error:  # noqa: BLE001  whatever the hub's client raises
-        why = str(error).strip().partition("\n")[0][:200].rstrip(".") or type(error).__name__
+        why = first_line(error)
     raise BackendError(
         f"{what} is not in the local cache and could not be downloaded: {why}.", retriable=False
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ledger.messages import TokenLogprob
+from workers.backends.base import LEAST_LOGPROB
 from workers.backends.local.engine import Engine, Logits
-
-LEAST = -9999.0  # for a token that the model rules out, as in OpenAI's API
 
 
 def logprobs_of(engine: Engine, logits: Logits, token: int, alternatives: int) -> TokenLogprob:
@@ -25,7 +24,7 @@ def logprobs_of(engine: Engine, logits: Logits, token: int, alternatives: int) -
 
     def entry(one: int) -> TokenLogprob:
         text = engine.piece(one).decode(errors="replace")
-        return TokenLogprob(id=one, text=text, logprob=max(LEAST, float(likely[one])))
+        return TokenLogprob(id=one, text=text, logprob=max(LEAST_LOGPROB, float(likely[one])))
 
     best = np.argpartition(likely, -alternatives)[-alternatives:] if alternatives else ()
     ranked = sorted(map(int, best), key=lambda one: -likely[one])

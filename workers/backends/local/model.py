@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from ledger.errors import ContextTooLong, InvalidRequest
 from ledger.messages import Request
 from ledger.settings import Settings
 from workers.backends.base import Piece, Run
 from workers.backends.local.answer import Answer, Counters
 from workers.backends.local.choice import Choice, choice_of
 from workers.backends.local.engine import Engine, Sampler
-from workers.backends.local.prompt import Prompter
+from workers.backends.local.options import LocalOptions
+from workers.backends.local.prompt import Prompter, require_room
 from workers.backends.local.sessions import Sessions
 
 MIB = 1 << 20
@@ -28,31 +28,30 @@ class LocalModel:
         engine: Engine,
         prompter: Prompter,
         sampler_of: SamplerOf,
+        options: LocalOptions,
         settings: Settings,
         *,
         backend: str,
         window: int,
-        resume_batch: int,
-        kept_mib: int,
-        kept_states: int,
     ) -> None:
         """
         Args:
             engine: the model; it is closed with this.
             prompter: a request as text.
             sampler_of: what chooses the tokens of one answer, closed after it.
+            options: of the instance.
             settings: for what a request leaves out.
             backend: its name, for errors.
             window: tokens of prompt and answer together, at most.
-            resume_batch: tokens of a partial answer that are read in one step.
-            kept_mib, kept_states: how much of other sessions' contexts is kept.
         """
         self.counters = Counters()
         self._engine, self._prompter, self._sampler_of = engine, prompter, sampler_of
         self._settings, self._backend, self._window = settings, backend, window
-        self._resume_batch = resume_batch
+        self._resume_batch = options.resume_batch
         self._last: tuple[Request, list[int]] | None = None
-        self._sessions = Sessions(engine, most_bytes=kept_mib * MIB, most_states=kept_states)
+        self._sessions = Sessions(
+            engine, most_bytes=options.kept_mib * MIB, most_states=options.kept_states
+        )
 
     def prompt(self, request: Request) -> list[int]:
         """The request's tokens; those of the latest request are remembered, since they are asked
@@ -74,15 +73,7 @@ class LocalModel:
             ContextTooLong: the prompt leaves no room for an answer.
         """
         prompt = self.prompt(run.request)
-        if not prompt:
-            raise InvalidRequest("The prompt is empty, and this model begins with no token.")
-        if len(prompt) >= self._window:
-            raise ContextTooLong(
-                prompt_tokens=len(prompt),
-                window=self._window,
-                backend=self._backend,
-                retriable=False,
-            )
+        require_room(prompt, self._window, backend=self._backend)
         choice = choice_of(run.request, self._settings, self._engine.n_vocab)
         with self._sampler_of(run.request, choice) as sampler:
             answer = Answer(

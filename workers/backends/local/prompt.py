@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from ledger.errors import InvalidRequest
+from ledger.errors import ContextTooLong, InvalidRequest
 from ledger.messages import ChatMessage, Request
 
 RAW = "raw"  # the chat_format of an instance that uses no template
@@ -41,4 +41,24 @@ class Prompter:
         raise InvalidRequest(
             "This model has no chat template; give a prompt instead of messages, "
             "or set chat_format in its instance's table."
+        )
+
+
+def require_room(prompt: Sequence[int], window: int, *, backend: str) -> None:
+    """Refuses a prompt after which the model could say nothing.
+
+    Args:
+        prompt: its tokens.
+        window: tokens of prompt and answer together, at most.
+        backend: its name, for errors.
+
+    Raises:
+        InvalidRequest: it has no token.
+        ContextTooLong: it leaves no room for an answer.
+    """
+    if not prompt:
+        raise InvalidRequest("The prompt is empty, and this model begins with no token.")
+    if len(prompt) >= window:
+        raise ContextTooLong(
+            prompt_tokens=len(prompt), window=window, backend=backend, retriable=False
         )

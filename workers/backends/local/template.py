@@ -14,6 +14,7 @@ from jinja2.exceptions import SecurityError
 from ledger.errors import ApexError, BackendError, InvalidRequest
 from ledger.messages import ChatMessage
 from workers.backends.extra_content import without_extra
+from workers.backends.local.first_line import first_line
 from workers.backends.local.headroom import headroom
 from workers.backends.local.sandbox import Sandbox
 
@@ -73,7 +74,7 @@ class ChatTemplate:
                 return step()
         except Complaint as error:
             raise InvalidRequest(
-                f"The model's chat template refuses these messages: {_short(error)}."
+                f"The model's chat template refuses these messages: {first_line(error)}."
             ) from None
         except SecurityError as error:
             raise self._broken("was stopped", error) from None
@@ -83,18 +84,12 @@ class ChatTemplate:
             raise self._broken("fails", error) from None
 
     def _broken(self, how: str, error: Exception) -> ApexError:
-        said = _short(error) or type(error).__name__
         return BackendError(
-            f"The model's chat template {how}: {said}; "
+            f"The model's chat template {how}: {first_line(error)}; "
             "set chat_format in the instance's table, or take another file of the model.",
             backend=self._backend,
             retriable=False,
         )
-
-
-def _short(error: Exception) -> str:
-    """The first line of what was said, without its full stop."""
-    return str(error).strip().partition("\n")[0][:200].rstrip(".")
 
 
 def _complain(message: str) -> None:

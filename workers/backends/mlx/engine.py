@@ -15,6 +15,7 @@ from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_p
 
 from ledger.errors import BackendError
 from workers.backends.local.engine import Chosen, Sampler
+from workers.backends.local.first_line import first_line
 from workers.backends.local.vocabulary import Vocabulary
 from workers.backends.mlx.sampler import MlxSampler
 
@@ -167,7 +168,7 @@ class MlxEngine(Vocabulary):
         """MLX's own reason; what the cache holds is no longer known."""
         self.clear()
         return BackendError(
-            f"The model could not read its context: {str(error).strip().rstrip('.')[:300]}.",
+            f"The model could not read its context: {first_line(error)}.",
             backend="mlx",
             retriable=False,
         )

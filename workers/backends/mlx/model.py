@@ -14,9 +14,10 @@ from ledger.errors import BackendError
 from ledger.messages import Request
 from ledger.settings import Settings
 from workers.backends.local.choice import Choice
+from workers.backends.local.first_line import first_line
 from workers.backends.local.model import LocalModel
-from workers.backends.local.prompt import RAW, Prompter
-from workers.backends.local.template import ChatTemplate
+from workers.backends.local.prompt import Prompter
+from workers.backends.local.renderer import renderer
 from workers.backends.mlx.engine import MlxEngine
 from workers.backends.mlx.options import MlxOptions
 from workers.backends.mlx.sampler import MlxSampler
@@ -41,15 +42,11 @@ class MlxModel(LocalModel):
         """
         model, tokenizer = _load(folder, options.adapter)
         maybe_set_recommended_wired_limit()  # so that macOS does not move weights out meanwhile
-        source = None if options.chat_format == RAW else _template_of(tokenizer)
-        render = None
-        if source is not None:
-            bos, eos = (str(one or "") for one in (tokenizer.bos_token, tokenizer.eos_token))
-            render = ChatTemplate(source, bos=bos, eos=eos, backend="mlx").render
+        render = renderer(tokenizer, options.chat_format, backend="mlx")
         vocabulary = {
             "tokenizer": tokenizer,
             "ends": tokenizer.eos_token_ids,
-            "templated": source is not None,
+            "templated": render is not None,
             "backend": "mlx",
         }
         self._n_vocab = int(model(mx.array([[0]])).shape[-1])
@@ -59,12 +56,10 @@ class MlxModel(LocalModel):
             ),
             Prompter(render),
             self._sampler,
+            options,
             settings,
             backend="mlx",
             window=window,
-            resume_batch=options.resume_batch,
-            kept_mib=options.kept_mib,
-            kept_states=options.kept_states,
         )
 
     def _sampler(self, request: Request, choice: Choice) -> AbstractContextManager[MlxSampler]:
@@ -79,16 +74,9 @@ def _load(folder: Path, adapter: str | None) -> tuple[Any, Any]:
             str(folder), tokenizer_config={"trust_remote_code": False}, adapter_path=adapter
         )
     except Exception as error:
-        why = str(error).strip().partition("\n")[0][:300].rstrip(".:") or type(error).__name__
         raise BackendError(
-            f"{folder.name} could not be loaded: {why}.", backend="mlx", retriable=False
+            f"{folder.name} could not be loaded: {first_line(error)}.",
+            backend="mlx",
+            retriable=False,
         ) from error
     return model, tokenizer
-
-
-def _template_of(tokenizer: Any) -> str | None:
-    """The model's own chat template, in Jinja; of several the default one."""
-    found = tokenizer.chat_template
-    if isinstance(found, dict):
-        found = found.get("default")
-    return found if isinstance(found, str) else None

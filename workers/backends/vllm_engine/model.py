@@ -23,14 +23,14 @@ from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.llm_engine import LLMEngine
 
-from ledger.errors import BackendError, ContextTooLong, InvalidRequest
+from ledger.errors import BackendError, InvalidRequest
 from ledger.messages import Request, TokenLogprob
 from ledger.settings import Settings
-from workers.backends.base import Piece, Run
+from workers.backends.base import LEAST_LOGPROB, Piece, Run
 from workers.backends.local.choice import choice_of
-from workers.backends.local.logprobs import LEAST
-from workers.backends.local.prompt import RAW, Prompter
-from workers.backends.local.template import ChatTemplate
+from workers.backends.local.first_line import first_line
+from workers.backends.local.prompt import Prompter, require_room
+from workers.backends.local.renderer import renderer
 from workers.backends.local.text import Ready, Text
 from workers.backends.local.vocabulary import Vocabulary
 from workers.backends.response_format import wanted_format
@@ -55,11 +55,7 @@ class VllmModel:
         self._settings, self._window = settings, window
         tokenizer, self._engine = _load(folder, options.engine, window)
         config = self._engine.model_config.hf_config.get_text_config()
-        source = None if options.chat_format == RAW else tokenizer.chat_template
-        render = None
-        if isinstance(source, str):
-            bos, eos = (str(one or "") for one in (tokenizer.bos_token, tokenizer.eos_token))
-            render = ChatTemplate(source, bos=bos, eos=eos, backend=NAME).render
+        render = renderer(tokenizer, options.chat_format, backend=NAME)
         self._prompter = Prompter(render)
         ends = config.eos_token_id
         self._n_vocab = int(config.vocab_size)
@@ -86,12 +82,7 @@ class VllmModel:
             ContextTooLong: the prompt leaves no room for an answer.
         """
         prompt = self.prompt(run.request)
-        if not prompt:
-            raise InvalidRequest("The prompt is empty, and this model begins with no token.")
-        if len(prompt) >= self._window:
-            raise ContextTooLong(
-                prompt_tokens=len(prompt), window=self._window, backend=NAME, retriable=False
-            )
+        require_room(prompt, self._window, backend=NAME)
         context = prompt + self._vocabulary.tokenize(run.continue_from, special=False)
         most = min(run.max_tokens, self._window - len(context))
         if most < 1:
@@ -100,8 +91,8 @@ class VllmModel:
         if not run.stop.is_set():
             yield from self._answer(run, context, self._params(run.request, most), len(prompt))
 
-    def forget(self) -> None:
-        """Empties the prefix cache."""
+    def forget(self, tenant: str, session_id: str | None) -> None:
+        """Empties the prefix cache, whosever it is."""
         self._engine.reset_prefix_cache()
 
     def close(self) -> None:
@@ -147,7 +138,7 @@ class VllmModel:
                 raise _refused(error) from None
             except Exception as error:  # noqa: BLE001  whatever the engine raises
                 # It may have lost its GPU or its place: nothing that it says can be trusted.
-                log.critical("vLLM's engine reports: %r; this process ends.", _first_line(error))
+                log.critical("vLLM's engine reports: %r; this process ends.", first_line(error))
                 os.kill(os.getpid(), signal.SIGKILL)
             if not run.stop.is_set():
                 yield from found
@@ -203,15 +194,11 @@ class VllmModel:
 
     def _entry(self, token: int, logprob: float) -> TokenLogprob:
         text = self._vocabulary.piece(token).decode(errors="replace")
-        return TokenLogprob(id=token, text=text, logprob=max(LEAST, logprob))
+        return TokenLogprob(id=token, text=text, logprob=max(LEAST_LOGPROB, logprob))
 
 
 def _refused(error: Exception) -> InvalidRequest:
-    return InvalidRequest(f"vLLM does not take the request: {_first_line(error)}.")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300].rstrip(".:") or type(error).__name__
+    return InvalidRequest(f"vLLM does not take the request: {first_line(error)}.")
 
 
 def _load(folder: Path, engine: dict[str, Any], window: int) -> tuple[Any, LLMEngine]:
@@ -228,7 +215,7 @@ def _load(folder: Path, engine: dict[str, Any], window: int) -> tuple[Any, LLMEn
         return tokenizer, LLMEngine.from_engine_args(arguments)
     except Exception as error:
         raise BackendError(
-            f"{folder.name} could not be loaded: {_first_line(error)}.",
+            f"{folder.name} could not be loaded: {first_line(error)}.",
             backend=NAME,
             retriable=False,
         ) from error
