@@ -355,6 +355,13 @@ def test_errors_are_told_apart_in_the_servers_words(
     assert text_of(pieces_of(backend, SHORT)) == "Hello from Zürich."
 
 
+def test_an_error_without_words_is_told_by_its_status(backend: Backend, server: FakeOllama) -> None:
+    server.script.append(lambda one: one.reply(502, ""))
+
+    with pytest.raises(BackendError, match=r"failed \(status 502\)"):
+        pieces_of(backend, SHORT)
+
+
 @pytest.mark.parametrize(
     ("line", "kind", "retriable"),
     [
@@ -455,6 +462,13 @@ def test_its_health_is_the_servers(server: FakeOllama) -> None:
         server.close()
         assert "does not answer" in backend.health()
     assert backend.health() == "The model is not loaded."
+
+
+def test_a_page_of_a_proxy_in_the_servers_place_is_no_health(server: FakeOllama) -> None:
+    with loaded(table(server)) as backend:
+        server.broken = True
+
+        assert "failed (<html>Bad Gateway</html>)" in backend.health()
 
 
 def test_a_text_has_every_character_that_was_sent(backend: Backend, server: FakeOllama) -> None:

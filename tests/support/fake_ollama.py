@@ -27,11 +27,14 @@ class FakeOllama(FakeServer):
     def __init__(self, port: int = 0) -> None:
         self.models, self.cached = {MODEL}, 0
         self.capabilities: tuple[str, ...] = CAPABILITIES
+        self.broken = False  # a proxy before it says that it is away
         self._ids = count()
         super().__init__(self._route, ("/api/chat", "/api/generate", "/api/pull"), port)
 
     def _route(self, exchange: Exchange) -> None:
         match exchange.path:
+            case "/api/version" if self.broken:
+                exchange.reply(502, "<html>Bad Gateway</html>")
             case "/api/version":
                 exchange.reply(200, {"version": "0.40.12"})
             case "/api/show" if exchange.body["model"] in self.models:

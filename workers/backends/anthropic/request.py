@@ -6,7 +6,6 @@ texts, then the conversation.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from workers.backends.anthropic.options import AnthropicOptions
 from workers.backends.base import Run
 from workers.backends.extra_content import ANTHROPIC, extra_of
 from workers.backends.response_format import wanted_format
+from workers.backends.servers.arguments import arguments_of
 from workers.backends.servers.image import inline_of
 
 Block = dict[str, Any]
@@ -193,15 +193,8 @@ def _source(image: ImagePart) -> Block:
 
 def _call(given: dict[str, Any]) -> Block:
     function = given.get("function") or {}
-    try:
-        arguments = json.loads(function.get("arguments") or "{}")
-    except (TypeError, ValueError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        name = function.get("name")
-        raise InvalidRequest(f"messages: the arguments of the call of {name!r} are no JSON object.")
     block = {"type": "tool_use", "id": given.get("id"), "name": function.get("name")}
-    return {**block, "input": arguments}
+    return {**block, "input": arguments_of(function)}
 
 
 def _thoughts(call: dict[str, Any]) -> list[Block]:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from ledger.errors import BackendError
 from ledger.messages import TokenLogprob
 from workers.backends.base import Piece
+from workers.backends.servers.joined import joined
+from workers.backends.servers.logprob import logprob_of
 
-NO_ID = -1  # Ollama names a token by its text alone
 NOTHING = Piece("", 0)
 
 
@@ -25,8 +26,14 @@ class OllamaAnswer:
     waits for it.
     """
 
-    def __init__(self, max_tokens: int, *, logprobs: bool, continues: bool) -> None:
-        self._max_tokens, self._logprobs, self._continues = max_tokens, logprobs, continues
+    def __init__(self, max_tokens: int, *, logprobs: int | None, continues: bool) -> None:
+        """
+        Args:
+            max_tokens: never are more counted.
+            logprobs: alternatives of each token, where they were asked for.
+            continues: the answer was begun, and the server counts that part as prompt.
+        """
+        self._max_tokens, self._top, self._continues = max_tokens, logprobs, continues
         self._said = 0  # tokens, of the pieces that are out
         self._calls = 0
 
@@ -38,7 +45,7 @@ class OllamaAnswer:
         """
         held = NOTHING
         for line in lines:
-            piece = _joined(held, self._piece(line))
+            piece = joined(held, self._piece(line))
             if line.get("done"):
                 with suppress(BackendError):  # a connection that was read to its end is used again
                     for _ in lines:
@@ -64,10 +71,15 @@ class OllamaAnswer:
         calls = tuple(self._call(call) for call in message.get("tool_calls") or ())
         logprobs: tuple[TokenLogprob, ...] = ()
         tokens = int(bool(text or reasoning or calls))
-        if self._logprobs:
-            logprobs = tuple(_logprob(one) for one in line.get("logprobs") or ())
+        if self._top is not None:
+            logprobs = tuple(self._logprobs(line, self._top))
             tokens = len(logprobs)
         return Piece(text, tokens, logprobs=logprobs, reasoning=reasoning, tool_calls=calls)
+
+    def _logprobs(self, line: Mapping[str, Any], top: int) -> Iterator[TokenLogprob]:
+        for one in line.get("logprobs") or ():
+            likely = ((each["token"], each["logprob"]) for each in one.get("top_logprobs") or ())
+            yield logprob_of(one["token"], one["logprob"], likely, top)
 
     def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
         """A call as a delta of OpenAI's form; Ollama sends each as a whole."""
@@ -84,7 +96,7 @@ class OllamaAnswer:
     def _end(self, piece: Piece, line: Mapping[str, Any]) -> Piece:
         tokens = piece.tokens
         # Its count has the token that ended the answer too, which has no logprobs.
-        if not (self._logprobs and self._said + tokens):
+        if self._top is None or not self._said + tokens:
             tokens = max(tokens, int(line.get("eval_count") or 0) - self._said)
         # Of an answer that was gone on from, the prompt's count has the part before.
         prompt = None if self._continues else line.get("prompt_eval_count")
@@ -100,18 +112,3 @@ class OllamaAnswer:
         if line.get("done_reason") == "length":
             return "length"
         return "tool_calls" if self._calls else "stop"
-
-
-def _joined(one: Piece, other: Piece) -> Piece:
-    return Piece(
-        one.text + other.text,
-        one.tokens + other.tokens,
-        logprobs=one.logprobs + other.logprobs,
-        reasoning=one.reasoning + other.reasoning,
-        tool_calls=one.tool_calls + other.tool_calls,
-    )
-
-
-def _logprob(given: Mapping[str, Any]) -> TokenLogprob:
-    top = tuple(_logprob(one) for one in given.get("top_logprobs") or ())
-    return TokenLogprob(id=NO_ID, text=given["token"], logprob=given["logprob"], top=top)

@@ -45,7 +45,7 @@ class OllamaClient(ollama.AsyncClient):
         self.where = f"{url.scheme}://{url.netloc.decode()}"
         self._model = model
 
-    async def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The one object that the server answers with.
 
         Raises:
@@ -56,14 +56,25 @@ class OllamaClient(ollama.AsyncClient):
             answer |= part
         return answer
 
-    async def lines(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def version(self) -> str:
+        """The server's version, which any Ollama tells.
+
+        Raises:
+            BackendError: or one of its kinds.
+        """
+        return str((await self.ask("/api/version")).get("version", ""))
+
+    async def lines(
+        self, path: str, body: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         """The objects of the answer, as they come. Closing this ends the work on the server.
 
         Raises:
             BackendError: or one of its kinds.
         """
+        method = "GET" if body is None else "POST"
         try:
-            async with self._client.stream("POST", path, json=body) as response:
+            async with self._client.stream(method, path, json=body) as response:
                 if response.status_code != 200:
                     await response.aread()
                     raise self._refusal(
@@ -81,17 +92,12 @@ class OllamaClient(ollama.AsyncClient):
         except (ValueError, AttributeError) as error:
             raise ollama_errors.unreachable(self.where, "it sent what is not JSON") from error
 
-    async def version(self) -> str:
-        """The server's version, which any Ollama tells."""
-        response = await self._client.get("/api/version")
-        return str(_object(response.text).get("version", ""))
-
     def _refusal(
         self, part: dict[str, Any], status: int, headers: Mapping[str, str] | None = None
     ) -> BackendError:
         return ollama_errors.refusal(
             status,
-            in_short(part.get("error"), self._key),
+            in_short(part.get("error") or f"status {status}", self._key),
             where=self.where,
             model=self._model,
             headers=headers,

@@ -19,7 +19,6 @@ from ledger.errors import (
     ServerAway,
 )
 from workers.backends.servers.retry_after import retry_after_s
-from workers.backends.servers.said import in_short
 from workers.backends.servers.unreached import unreached
 
 BACKEND = "ollama"
@@ -38,12 +37,11 @@ def refusal(
 
     Args:
         status: HTTP status; 0 in the midst of an answer, where there is none.
-        said: Ollama's words.
+        said: Ollama's words, in short.
         where: the server, for the sentence.
         model: the one that was asked.
         headers: of the answer.
     """
-    said = in_short(said)
     facts: dict[str, Any] = {"backend": BACKEND, "said": said}
     if _TOO_LONG.search(said) or status == 413:
         return ContextTooLong(
@@ -68,12 +66,12 @@ def refusal(
 
 
 def unreachable(where: str, reason: str, cause: Exception | None = None) -> BackendError:
-    """The error of a server that does not answer, or stops in the midst of it; ``cause``: what the
-    HTTP client said.
+    """The error of a server that does not answer, or stops in the midst of it; ``reason``: in
+    short. ``cause``: what the HTTP client raised.
     """
     kind = ServerAway if unreached(cause) else BackendError
     return kind(
-        f"Ollama at {where} does not answer ({in_short(reason)}); "
+        f"Ollama at {where} does not answer ({reason}); "
         "start it with `ollama serve`, or check base_url.",
         backend=BACKEND,
         retriable=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from ledger.settings import Settings
 from workers.backends.base import Run
 from workers.backends.ollama.options import OllamaOptions
 from workers.backends.response_format import wanted_format
+from workers.backends.servers.arguments import arguments_of
 from workers.backends.servers.image import inline_of
 
 CHAT, GENERATE = "/api/chat", "/api/generate"
@@ -110,14 +110,8 @@ def _base64(image: ImagePart) -> str:
 
 def _call(given: dict[str, Any], called: dict[str, str]) -> dict[str, Any]:
     function = given.get("function") or {}
-    name, arguments = str(function.get("name", "")), function.get("arguments") or "{}"
-    try:
-        parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise InvalidRequest(f"messages: the arguments of the call of {name!r} are no JSON object.")
-    call: dict[str, Any] = {"function": {"name": name, "arguments": parsed}}
+    name = str(function.get("name", ""))
+    call: dict[str, Any] = {"function": {"name": name, "arguments": arguments_of(function)}}
     if given.get("id"):
         call["id"] = given["id"]
         called[str(given["id"])] = name

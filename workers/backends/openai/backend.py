@@ -105,14 +105,14 @@ class OpenAIBackend:
         """
         from workers.backends.openai.servers import Servers
 
-        io = IoThread(f"{self._spec.name}-servers")
         servers = Servers(self._urls, self._key, self._options, self._errors())
+        io = IoThread(f"{self._spec.name}-servers")
         try:
             asking = until_it_answers(servers.models, self._settings.load_timeout_s, say)
             models = io.run(asking)
             self._learn_from({str(one.get("id")): one for one in models})
         except BaseException:
-            _end(io, servers)
+            io.close(servers.close())
             raise
         self._loaded = self._put_together(io, servers)
 
@@ -153,7 +153,7 @@ class OpenAIBackend:
         """Closes all connections, and ends the thread that they live in."""
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
-            _end(loaded.io, loaded.servers)
+            loaded.io.close(loaded.servers.close())
 
     def _learn_from(self, models: dict[str, Mapping[str, Any]]) -> None:
         """What a server lists says what kind it is, its model and its window."""
@@ -209,8 +209,3 @@ class OpenAIBackend:
         if self._loaded is None:
             raise BackendError(self.health(), backend=self._spec.backend, retriable=False)
         return self._loaded
-
-
-def _end(io: IoThread, servers: Servers) -> None:
-    io.run(servers.close())
-    io.close()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ledger.messages import TokenLogprob
 from workers.backends.base import Piece
-
-LEAST = -9999.0  # a log probability, of a token that the model rules out
-NO_ID = -1  # OpenAI's API names tokens by their text only
+from workers.backends.servers.joined import joined
+from workers.backends.servers.logprob import logprob_of
 
 Json = dict[str, Any]
 Finish = Literal["stop", "length", "tool_calls"]
@@ -88,7 +87,7 @@ class Reader:
         piece = self._piece(delta, self._tokens_of(chunk, delta))
         self._waiting = Piece("", 0)
         if self._held is not None or self.complete:
-            self._held = joined(self._held, piece)
+            self._held = piece if self._held is None else joined(self._held, piece)
         elif delta.says_something:
             self._note_ids()
             yield self._with_prompt(piece)
@@ -156,20 +155,6 @@ class Reader:
         return int(details.get("cached_tokens") or 0) if self._whole else 0
 
 
-def joined(first: Piece | None, then: Piece) -> Piece:
-    """Two pieces as one."""
-    if first is None:
-        return then
-    return replace(
-        then,
-        text=first.text + then.text,
-        tokens=first.tokens + then.tokens,
-        logprobs=first.logprobs + then.logprobs,
-        reasoning=first.reasoning + then.reasoning,
-        tool_calls=first.tool_calls + then.tool_calls,
-    )
-
-
 def delta_of(choice: Json, top: int | None) -> Delta:
     """What a chunk's choice says, in either API."""
     finish, logprobs = choice.get("finish_reason"), choice.get("logprobs") or {}
@@ -195,7 +180,7 @@ def _of_chat(logprobs: Json, top: int | None) -> tuple[TokenLogprob, ...]:
     if top is None:
         return ()
     return tuple(
-        _logprob(
+        logprob_of(
             one["token"],
             one["logprob"],
             ((each["token"], each["logprob"]) for each in one.get("top_logprobs") or ()),
@@ -211,19 +196,4 @@ def _of_completions(logprobs: Json, top: int | None) -> tuple[TokenLogprob, ...]
     texts = logprobs.get("tokens") or ()
     likely = logprobs.get("top_logprobs") or [{}] * len(texts)
     places = zip(texts, logprobs.get("token_logprobs") or (), likely, strict=False)
-    return tuple(_logprob(text, value, (best or {}).items(), top) for text, value, best in places)
-
-
-def _logprob(
-    text: str, logprob: float, likely: Iterable[tuple[str, float]], top: int
-) -> TokenLogprob:
-    """One token; servers may name more of the likely ones than were asked for."""
-    best = sorted(likely, key=lambda pair: -pair[1])[:top]
-    return TokenLogprob(
-        id=NO_ID,
-        text=text,
-        logprob=max(LEAST, logprob),
-        top=tuple(
-            TokenLogprob(id=NO_ID, text=one, logprob=max(LEAST, value)) for one, value in best
-        ),
-    )
+    return tuple(logprob_of(text, value, (best or {}).items(), top) for text, value, best in places)

@@ -69,10 +69,15 @@ class IoThread:
         finally:
             work.cancel()
 
-    def close(self) -> None:
-        """Cancels all that is still done, and ends the thread."""
-        if not self._thread.is_alive():
-            return
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Does ``last``, cancels all that is still done, and ends the thread."""
+        try:
+            with suppress(TimeoutError):
+                self.start(last).result(CLOSE_S)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         with suppress(TimeoutError):
             self.start(_cancel_others()).result(CLOSE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
