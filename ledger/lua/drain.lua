@@ -7,9 +7,10 @@
 -- Returns {whether that changed anything, whether it is closed} | nil: there is no such instance
 --!include _clock
 --!include _order
+--!include _topping_up
 if redis.call('HEXISTS', KEYS[6], ARGV[1]) == 0 then return nil end
-local e = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed', 'rest')
-local drained, closed = e[3] == 'drained', e[4] and 1 or 0
+local e = redis.call('HMGET', KEYS[1], 'quiet', 'closed')
+local drained, closed = e[1] == 'drained', e[2] and 1 or 0
 if drained == (ARGV[2] == '1') then return { 0, closed } end
 if ARGV[2] == '1' then
   redis.call('HSET', KEYS[1], 'quiet', 'drained')
@@ -17,8 +18,8 @@ else
   redis.call('HDEL', KEYS[1], 'quiet', 'retiring')
   if closed == 1 then
     redis.call('HSET', KEYS[1], 'closed', 'joining')
-  elseif e[1] and not e[5] then
-    push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], e[1], tonumber(e[2]), now_ms())
+  else
+    top_up(KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], now_ms())
   end
 end
 redis.call('PUBLISH', KEYS[6], ARGV[1] .. (ARGV[2] == '1' and ' drained' or ' resumed'))

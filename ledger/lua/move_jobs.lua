@@ -9,6 +9,7 @@
 -- Returns how many were moved
 --!include _clock
 --!include _order
+--!include _topping_up
 local tags, woken, bands, moved = new_tags(KEYS[8]), {}, {}, 0
 
 local function score_of(band, tenant, cost)
@@ -44,8 +45,5 @@ if #woken > 0 then
   end
 end
 write_tags(tags)
-local e = redis.call('HMGET', KEYS[5], 'wakeup', 'slots', 'quiet', 'rest')
-if e[1] and not e[3] and not e[4] then
-  push_wakeups(KEYS[6], KEYS[7], KEYS[8], KEYS[9], e[1], tonumber(e[2]), now_ms(), bands)
-end
+top_up(KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], now_ms(), bands)
 return moved

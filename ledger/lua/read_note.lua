@@ -5,9 +5,7 @@
 -- Returns the note | '' (there is none)
 --!include _clock
 --!include _order
+--!include _topping_up
 local note = redis.call('GET', KEYS[1])
-local entry = redis.call('HMGET', KEYS[2], 'wakeup', 'slots', 'quiet', 'rest')
-if entry[1] and not entry[3] and not entry[4] then
-  push_wakeups(KEYS[3], KEYS[4], KEYS[5], KEYS[6], entry[1], tonumber(entry[2]), now_ms())
-end
+top_up(KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], now_ms())
 return note or ''

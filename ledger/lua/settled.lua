@@ -5,10 +5,8 @@
 -- Returns 1 | 0: it does not settle
 --!include _clock
 --!include _order
-local e = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'rest')
-if e[3] ~= 'settling' then return 0 end
+--!include _topping_up
+if redis.call('HGET', KEYS[1], 'quiet') ~= 'settling' then return 0 end
 redis.call('HDEL', KEYS[1], 'quiet')
-if not e[4] then
-  push_wakeups(KEYS[2], KEYS[3], KEYS[4], KEYS[5], e[1], tonumber(e[2]), now_ms())
-end
+top_up(KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], now_ms())
 return 1
