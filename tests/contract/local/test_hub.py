@@ -45,6 +45,7 @@ def test_a_folder_is_downloaded_once_and_without_code_or_pickle(
     wanted |= {"adapter_model.safetensors"}
     assert names_in(folder) == wanted
     assert hf_source.config_of(folder)["model_type"] == "llama"
+    assert hf_source.name_of(folder) == "org/tiny"
     assert said[0] == "downloading org/tiny"
     assert re.fullmatch(r"downloading org/tiny: 100 % of 0.00 GB", said[-1])
     assert capfd.readouterr() == ("", "")

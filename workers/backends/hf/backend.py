@@ -14,7 +14,7 @@ from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Say, unsaid
 from workers.backends.hf.options import HfOptions
 from workers.backends.local.backend import OPTIONS, LocalBackend
-from workers.backends.local.folder import config_of, fetch, source_of
+from workers.backends.local.folder import config_of, fetch, name_of, source_of
 from workers.backends.options import parse
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class HfBackend(LocalBackend["HfModel"]):
         folder = fetch(self._source, say)
         config = config_of(folder)
         if self._options.quantization and "quantization_config" in config:
-            raise InvalidSetting(f"{folder.name} is quantised already; leave quantization out.")
-        self._bound_window(folder.name, hf_config.trained_ctx(config))
+            raise InvalidSetting(f"{name_of(folder)} is quantised already; leave quantization out.")
+        self._bound_window(name_of(folder), hf_config.trained_ctx(config))
         adapters = [
             fetch(one, say, named_by="adapters in its table") for one in self._options.adapters
         ]

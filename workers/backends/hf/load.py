@@ -20,6 +20,7 @@ from ledger.errors import ApexError, BackendMissing, InvalidSetting
 from workers.backends.base import Say
 from workers.backends.hf.engine import failed, why
 from workers.backends.hf.options import Quantization
+from workers.backends.local.folder import name_of
 
 SAFE = {"trust_remote_code": False, "local_files_only": True}
 
@@ -30,7 +31,7 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         BackendError: it cannot be loaded.
     """
-    with _told(f"The tokenizer of {folder.name}"):
+    with _told(f"The tokenizer of {name_of(folder)}"):
         return AutoTokenizer.from_pretrained(folder, **SAFE)
 
 
@@ -58,11 +59,12 @@ def load_model(
         BackendMissing: bitsandbytes is not installed.
         BackendError: it could not be loaded.
     """
-    _require_known(folder, config)
+    name = name_of(folder)
+    _require_known(name, folder, config)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    say(f"loading {folder.name} on {device}")
-    with _told(folder.name):
+    say(f"loading {name} on {device}")
+    with _told(name):
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             config=AutoConfig.from_pretrained(folder, **SAFE),
@@ -74,7 +76,7 @@ def load_model(
             **SAFE,
         )
     if found["missing_keys"]:  # the library would make them up
-        raise failed(f"{folder.name} is not complete: it lacks {sorted(found['missing_keys'])[0]}.")
+        raise failed(f"{name} is not complete: it lacks {sorted(found['missing_keys'])[0]}.")
     return model.eval()
 
 
@@ -97,9 +99,9 @@ def add_adapters(model: Any, folders: Sequence[Path]) -> None:
                 raise InvalidSetting(
                     f"{folder} is no adapter that can be loaded: it has no {name}."
                 )
-        own = f"adapter{number}"
+        own, what = f"adapter{number}", f"The adapter {name_of(folder)}"
         names.append(own)
-        with _told(f"The adapter {folder.name}"), warnings.catch_warnings():
+        with _told(what), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that there are several
             found = model.load_adapter(
                 str(folder),
@@ -109,26 +111,26 @@ def add_adapters(model: Any, folders: Sequence[Path]) -> None:
             )
         unused = {key for key in found.missing_keys if f".{own}." in key} | found.unexpected_keys
         if unused:
-            raise failed(f"The adapter {folder.name} is not for this model: {sorted(unused)[0]}.")
+            raise failed(f"{what} is not for this model: {sorted(unused)[0]}.")
     model.set_adapter(names)
     model.eval()
 
 
-def _require_known(folder: Path, config: dict[str, Any]) -> None:
+def _require_known(name: str, folder: Path, config: dict[str, Any]) -> None:
     if (folder / "adapter_config.json").is_file():  # the library would load another base model
         raise InvalidSetting(
-            f"{folder.name} has a LoRA adapter in it: name its base model, and it under adapters."
+            f"{name} has a LoRA adapter in it: name its base model, and it under adapters."
         )
     kind = config.get("model_type")
     if kind in transformers.CONFIG_MAPPING:
         return
     if "auto_map" in config:
         raise InvalidSetting(
-            f"{folder.name} needs code of its own (trust_remote_code), which hf never runs; "
+            f"{name} needs code of its own (trust_remote_code), which hf never runs; "
             "take a model that transformers itself knows."
         )
     raise InvalidSetting(
-        f"{folder.name} is a model of the kind {kind!r}, which transformers "
+        f"{name} is a model of the kind {kind!r}, which transformers "
         f"{transformers.__version__} does not know; another version may."
     )
 

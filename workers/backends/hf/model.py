@@ -24,6 +24,7 @@ from workers.backends.hf.options import HfOptions, Quantization
 from workers.backends.hf.sampler import HfSampler
 from workers.backends.local.choice import Choice
 from workers.backends.local.first_line import first_line
+from workers.backends.local.folder import name_of
 from workers.backends.local.memory import refuse_if_too_large
 from workers.backends.local.model import LocalModel
 from workers.backends.local.prompt import Prompter
@@ -124,7 +125,7 @@ def _refuse_if_too_large(
         return
     on_cuda = device.type == "cuda"
     refuse_if_too_large(
-        folder.name,
+        name_of(folder),
         weight_bytes=need.weight_bytes,
         kv_bytes_per_token=need.kv_bytes_per_token * dtype.itemsize / 2,
         ctx_tokens=window,

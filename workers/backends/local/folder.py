@@ -52,6 +52,16 @@ def fetch(source: str, say: Say = unsaid, *, named_by: str = "APEX_LLM_MODEL_ID"
     raise InvalidSetting(f"There is no folder {source}; check {named_by}.")
 
 
+def name_of(folder: Path) -> str:
+    """The model's name for people. The hub's client names a folder after a commit, and the one of
+    the repository ``models--org--name``.
+    """
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/", 1)
+    return folder.name
+
+
 def config_of(folder: Path) -> dict[str, Any]:
     """The model's ``config.json``, once it is clear that its weights may be loaded.
 

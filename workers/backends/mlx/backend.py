@@ -13,7 +13,7 @@ from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Say, unsaid
 from workers.backends.local import memory
 from workers.backends.local.backend import LocalBackend
-from workers.backends.local.folder import config_of, fetch, source_of
+from workers.backends.local.folder import config_of, fetch, name_of, source_of
 from workers.backends.mlx.options import MlxOptions
 from workers.backends.options import parse
 
@@ -52,14 +52,14 @@ class MlxBackend(LocalBackend["MlxModel"]):
             BackendError: it could not be downloaded or loaded, or its chat template is broken.
         """
         folder = fetch(self._source, say)
-        self._bound_window(folder.name, hf_config.trained_ctx(config_of(folder)))
+        self._bound_window(name_of(folder), hf_config.trained_ctx(config_of(folder)))
 
         from workers.backends.mlx.model import MlxModel, on_gpu
 
         needs = hf_config.read(folder)
         if self._settings.memory_check and needs is not None:
             memory.refuse_if_too_large(
-                self._source,
+                name_of(folder),
                 weight_bytes=needs.weight_bytes,
                 kv_bytes_per_token=needs.kv_bytes_per_token,
                 ctx_tokens=self._window,

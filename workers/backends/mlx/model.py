@@ -15,6 +15,7 @@ from ledger.messages import Request
 from ledger.settings import Settings
 from workers.backends.local.choice import Choice
 from workers.backends.local.first_line import first_line
+from workers.backends.local.folder import name_of
 from workers.backends.local.model import LocalModel
 from workers.backends.local.prompt import Prompter
 from workers.backends.local.renderer import renderer
@@ -75,7 +76,7 @@ def _load(folder: Path, adapter: str | None) -> tuple[Any, Any]:
         )
     except Exception as error:
         raise BackendError(
-            f"{folder.name} could not be loaded: {first_line(error)}.",
+            f"{name_of(folder)} could not be loaded: {first_line(error)}.",
             backend="mlx",
             retriable=False,
         ) from error

@@ -10,7 +10,7 @@ from ledger.errors import BackendMissing
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Say, unsaid
 from workers.backends.local.backend import OPTIONS, LocalBackend
-from workers.backends.local.folder import config_of, fetch, source_of
+from workers.backends.local.folder import config_of, fetch, name_of, source_of
 from workers.backends.options import parse
 from workers.backends.vllm_engine.options import VllmEngineOptions
 
@@ -45,9 +45,9 @@ class VllmEngineBackend(LocalBackend["VllmModel"]):
             BackendError: it could not be downloaded or loaded, or its chat template is broken.
         """
         folder = fetch(self._source, say)
-        self._bound_window(folder.name, hf_config.trained_ctx(config_of(folder)))
+        self._bound_window(name_of(folder), hf_config.trained_ctx(config_of(folder)))
 
         from workers.backends.vllm_engine.model import VllmModel
 
-        say(f"loading {folder.name}")
+        say(f"loading {name_of(folder)}")
         self._model = VllmModel(folder, self._options, self._settings, window=self._window)

@@ -29,6 +29,7 @@ from ledger.settings import Settings
 from workers.backends.base import LEAST_LOGPROB, Piece, Run
 from workers.backends.local.choice import choice_of
 from workers.backends.local.first_line import first_line
+from workers.backends.local.folder import name_of
 from workers.backends.local.prompt import Prompter, require_room
 from workers.backends.local.renderer import renderer
 from workers.backends.local.text import Ready, Text
@@ -215,7 +216,7 @@ def _load(folder: Path, engine: dict[str, Any], window: int) -> tuple[Any, LLMEn
         return tokenizer, LLMEngine.from_engine_args(arguments)
     except Exception as error:
         raise BackendError(
-            f"{folder.name} could not be loaded: {first_line(error)}.",
+            f"{name_of(folder)} could not be loaded: {first_line(error)}.",
             backend=NAME,
             retriable=False,
         ) from error

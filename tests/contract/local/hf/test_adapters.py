@@ -91,7 +91,7 @@ def test_an_adapter_that_cannot_be_used_is_refused(
         said = refusal(model, BackendError, adapters=[str(other)])
         assert f"The adapter {other.name} is not for this model" in said
     said = refusal(model, InvalidSetting, adapters=["./nowhere"])
-    assert "There is no folder ./nowhere" in said
+    assert "There is no folder ./nowhere; check adapters in its table" in said
     (deep / "adapter_config.json").rename(model / "adapter_config.json")
     said = refusal(model, InvalidSetting)
     assert "tiny has a LoRA adapter in it: name its base model" in said
