@@ -16,7 +16,7 @@ def next_home(
 ) -> tuple[str, str] | None:
     """The next model and the agent's instance of it; None where no other can be tried.
 
-    Models without an instance that lives and is not drained are passed over.
+    Models without an instance that lives, is not drained and could load them are passed over.
 
     Args:
         chains: by model, those that are tried next.
@@ -25,7 +25,7 @@ def next_home(
         agent_id: whose job it is.
         absent_s: an instance not heard for this long is absent.
     """
-    serving = registry.open_to_others(absent_s)
+    serving = registry.open_where(lambda one: one.state != "failed" and one.serves(absent_s))
     for model in _ahead(chains, tried):
         try:
             return model, choose(serving, agent_id, model, absent_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +49,10 @@ class Entry:
         """Whether somebody said that it starts no more jobs."""
         return self.quiet == "drained"
 
+    def serves(self, absent_s: float) -> bool:
+        """Whether it was heard within ``absent_s`` and is not drained."""
+        return self.absent_s < absent_s and not self.drained
+
 
 @dataclass(frozen=True, slots=True)
 class Registry:
@@ -62,17 +66,11 @@ class Registry:
         """Every model that a registered instance serves, sorted."""
         return sorted({entry.descriptor.model for entry in self.entries})
 
-    def open_to_others(self, absent_s: float, leaving: str | None = None) -> Registry:
-        """This registry, with every instance closed that cannot take over another one's jobs.
-
-        Args:
-            absent_s: an instance not heard for this long is absent.
-            leaving: the one whose jobs they are.
-        """
+    def open_where(self, may: Callable[[Entry], bool]) -> Registry:
+        """This registry, with every instance closed that may not take over another one's jobs."""
 
         def for_others(entry: Entry) -> Entry:
-            takes = entry.name != leaving and not entry.drained and entry.absent_s < absent_s
-            return entry if takes else replace(entry, closed=entry.closed or "absent")
+            return entry if may(entry) else replace(entry, closed=entry.closed or "absent")
 
         return Registry(tuple(for_others(entry) for entry in self.entries), self.routes)
 

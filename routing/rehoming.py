@@ -65,7 +65,7 @@ def leave(instance: str, absent_s: float) -> Steps[int]:
     other instance lives.
     """
     registry: Registry = yield read_registry()
-    others = registry.open_to_others(absent_s, leaving=instance)
+    others = registry.open_where(lambda one: one.name != instance and one.serves(absent_s))
     entry = next((one for one in others.entries if one.name == instance), None)
     if entry is None:
         return 0

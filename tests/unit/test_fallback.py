@@ -48,7 +48,11 @@ def test_the_rest_of_the_first_chain_comes_before_those_of_the_others(
     assert home == (expected and (expected, f"inst-{expected}"))
 
 
-@pytest.mark.parametrize("facts", [{"quiet": "drained"}, {"absent_s": 100.0}, {"closed": "absent"}])
+@pytest.mark.parametrize(
+    "facts",
+    [{"quiet": "drained"}, {"absent_s": 100.0}, {"closed": "absent"}, {"state": "failed"}],
+    ids=str,
+)
 def test_a_model_that_nobody_serves_now_is_passed_over(facts: dict[str, Any]) -> None:
     registry = Registry((entry("big"), entry("middle", **facts), entry("small")))
 
