@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LONG, SHORT, SLOW = "Tell a long story.", "hello", "Be slow."
+GREETING = "Hello from Zürich."  # what SHORT is answered with
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""Tools are offered and called in the form of OpenAI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("anthropic")
+
+from ledger.tool_calls import put_together
+from tests.contract.servers.anthropic.conftest import WEATHER, text
+from tests.support.fake_anthropic import (
+    PATH,
+    STOP,
+    THOUGHTS,
+    FakeAnthropic,
+    block,
+    ended,
+    send_events,
+)
+from tests.support.loaded import pieces_of
+from tests.support.word_model import SHORT
+from workers.backends import Backend
+
+SIGNATURE = THOUGHTS[-1]["signature"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        ("auto", {"type": "auto"}),
+        ("required", {"type": "any"}),
+        (
+            {"type": "function", "function": {"name": "weather"}},
+            {"type": "tool", "name": "weather"},
+        ),
+    ],
+)
+def test_a_choice_of_tools_is_translated(
+    backend: Backend, server: FakeAnthropic, choice: Any, sent: dict[str, str]
+) -> None:
+    pieces_of(backend, SHORT, tools=(WEATHER,), tool_choice=choice)
+
+    assert server.of(PATH)[0]["tool_choice"] == sent
+
+
+def test_calls_of_tools_come_in_openais_form_and_go_back_with_the_thoughts_before_them(
+    backend: Backend, server: FakeAnthropic
+) -> None:
+    # Given a model that thinks and calls
+    asked = {"role": "user", "content": "think: how is the weather?"}
+    pieces = pieces_of(backend, messages=[asked], tools=(WEATHER,))
+    calls = put_together(delta for piece in pieces for delta in piece.tool_calls)
+    [call] = calls
+    assert call["function"] == {
+        "name": "weather",
+        "arguments": '{"city": "Zürich", "days": [1, 2]}',
+    }
+    assert pieces[-1].finish_reason == "tool_calls"
+    assert sum(piece.tokens for piece in pieces) == 30
+
+    # When its call goes back with the result
+    answered = [
+        asked,
+        {"role": "assistant", "content": "Wait.", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": call["id"], "content": "rain"},
+    ]
+    pieces_of(backend, messages=answered, tools=(WEATHER,))
+
+    # Then what it thought is there again, signed as it was
+    thought = {"type": "thinking", "thinking": "Let me see.", "signature": SIGNATURE}
+    assert server.of(PATH)[-1]["messages"][1]["content"] == [
+        thought,
+        text("Wait."),
+        {
+            "type": "tool_use",
+            "id": call["id"],
+            "name": "weather",
+            "input": {"city": "Zürich", "days": [1, 2]},
+        },
+    ]
+
+
+def test_a_call_without_arguments_has_an_empty_object(
+    backend: Backend, server: FakeAnthropic
+) -> None:
+    use = {"type": "tool_use", "id": "toolu_1", "name": "now", "input": {}}
+    events = [server.start(5), *block(0, use, []), ended("tool_use", 9), STOP]
+    server.script.append(lambda one: send_events(one, events))
+
+    pieces = pieces_of(backend, SHORT, tools=(WEATHER,))
+
+    [call] = put_together(delta for piece in pieces for delta in piece.tool_calls)
+    assert call["function"] == {"name": "now", "arguments": "{}"}
