@@ -78,3 +78,8 @@ class Letters(Script):
 
 def pieces(*texts: str) -> list[Step]:
     return [Piece(text) for text in texts]
+
+
+def never() -> Script:
+    """A backend that must not be asked."""
+    return Script([AssertionError("it ran")])

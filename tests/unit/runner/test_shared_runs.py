@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from ledger import keys
 from ledger.errors import BackendError, QueueFull
 from ledger.messages import State
 from ledger.redis_client import Ledger
-from ledger.settings import Settings, load_settings
-from producer import Job, LLMClient
+from producer import LLMClient
 from tests.support.runner_scene import Interposed, Scene
-from tests.support.scripted import STOP, Letters, Script, pieces
+from tests.support.scripted import STOP, Letters, Script, never, pieces
 from workers.backends import Piece
 from workers.runner import Outcome
 
@@ -32,11 +30,6 @@ class Noting(Interposed):
     def run(self, call: Any) -> Any:
         self.asked.append(call.script)
         return super().run(call)
-
-
-def never() -> Script:
-    """A backend that must not be asked."""
-    return Script([AssertionError("it ran")])
 
 
 def test_an_equal_request_ends_with_the_answer_and_costs_nothing(scene: Scene) -> None:
@@ -136,72 +129,6 @@ def test_one_that_waits_can_be_cancelled(scene: Scene) -> None:
     assert scene.record(first).text == "abcdef"
 
 
-def test_one_whose_run_was_lost_looks_for_itself(scene: Scene) -> None:
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-
-    def meet() -> None:
-        assert scene.run(second, never())[0] is Outcome.REQUEUED
-        raise SystemExit  # the process ends, and wakes nobody
-
-    with pytest.raises(SystemExit):
-        scene.run(first, Script([Piece("a"), meet]))
-    assert scene.woken() == []
-    assert scene.paused() == [second.id]
-    scene.wake(second)
-    assert scene.run(second, never())[0] is Outcome.REQUEUED  # the first one has attempts left
-    scene.give_back(first)
-    scene.run(first, Letters("abc"))
-    assert scene.run(second, never())[0] is Outcome.SUCCEEDED
-
-
-def lose(scene: Scene, job: Job, *steps: Any) -> None:
-    """The job's process ends after these steps, and its next attempt is to follow."""
-
-    def end() -> None:
-        raise SystemExit
-
-    with pytest.raises(SystemExit):
-        scene.run(job, Script([*steps, end]))
-    scene.give_back(job)
-
-
-def test_nobody_waits_for_one_that_was_given_to_another_instance(scene: Scene) -> None:
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    lose(scene, first)
-    scene.ledger.redis.hset(keys.job(first.id), "instance", "inst1")
-
-    assert scene.run(second, Script([Piece("b"), STOP]))[0] is Outcome.SUCCEEDED
-
-
-def test_nobody_waits_for_one_that_waits_for_another_instance(scene: Scene) -> None:
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    lose(scene, first)
-    scene.ledger.redis.hset(keys.job(second.id), "instance", "inst1")
-
-    answering = Script([Piece("b"), STOP])
-    assert scene.run(second, answering, instance="inst1")[0] is Outcome.SUCCEEDED
-
-
-def test_one_that_waits_to_run_again_is_waited_for_at_its_own_instance(scene: Scene) -> None:
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    lose(scene, first)
-
-    assert scene.run(second, never())[0] is Outcome.REQUEUED
-
-
-def test_one_that_is_waited_for_and_finds_an_answer_wakes_the_others(scene: Scene) -> None:
-    # Given one that lost its process, and one that waits for it
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    lose(scene, first, lambda: scene.run(second, never()))
-    # When one of another rank leaves the answer
-    urgent = scene.submit(**ASKED, priority="URGENT")
-    scene.run(urgent, Script([Piece("x"), STOP]))
-    assert second.id not in scene.woken()
-    assert scene.run(first, never())[0] is Outcome.SUCCEEDED
-    # Then
-    assert second.id in scene.woken()
-
-
 def test_one_whose_text_has_begun_goes_on_by_itself(scene: Scene) -> None:
     # Given one that lost its process after text that had no token of its own
     job = scene.submit(**ASKED)
@@ -227,23 +154,6 @@ def test_where_an_answer_cannot_be_kept_equal_requests_do_not_wait_for_one_anoth
     scene.run(second, Script([Piece("b"), meet, STOP]))
 
     assert met == [Outcome.SUCCEEDED]
-
-
-def test_a_reader_gets_the_answer_once_whenever_a_process_is_killed(scene: Scene) -> None:
-    # Given
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    scene.run(first, Script([*pieces("one ", "two"), STOP]))
-
-    def killed() -> None:
-        raise SystemExit
-
-    # When
-    with pytest.raises(SystemExit):
-        scene.run(second, never(), Interposed(scene.ledger, before={"finish": killed}))
-    scene.give_back(second)
-    scene.run(second, never(), Interposed(scene.ledger, lost={"finish": 2}))
-    # Then
-    assert scene.text(second) == scene.record(second).text == "one two"
 
 
 def test_the_time_in_the_queue_of_one_that_waits_goes_on(scene: Scene) -> None:
@@ -366,33 +276,6 @@ def test_a_request_of_another_rank_does_not_wait(scene: Scene) -> None:
     assert met == [Outcome.SUCCEEDED]
 
 
-@pytest.mark.parametrize(
-    ("steps", "max_tokens", "kept"),
-    [
-        ([Piece("a"), Piece("", 0, "stop")], 10, True),
-        ([Piece("a"), Piece("", 0, "tool_calls")], 10, True),
-        ([Piece("a"), Piece("b")], 2, True),  # as long as it was to be
-        ([Piece("a"), Piece("", 0, "length")], 10, False),  # the window or a budget cut it off
-        ([Piece("a"), BackendError("No.", retriable=False)], 10, False),
-    ],
-    ids=["stop", "tool_calls", "max_tokens", "cut off", "failed"],
-)
-def test_only_whole_answers_are_kept(
-    scene: Scene, steps: list[Any], max_tokens: int, kept: bool
-) -> None:
-    first, second = (scene.submit(**ASKED, max_tokens=max_tokens) for _ in range(2))
-    scene.run(first, Script(steps))
-    scene.run(second, Script([Piece("again", 1, "stop")]))
-    assert scene.record(second).cached is kept
-
-
-def test_a_request_that_says_nothing_is_not_kept(scene: Scene) -> None:
-    first, second = scene.submit(), scene.submit()
-    for job in (first, second):
-        scene.run(job, Script([Piece("a"), STOP]))
-    assert not scene.record(second).cached
-
-
 def test_only_a_job_that_takes_part_makes_round_trips_for_it(scene: Scene) -> None:
     def round_trips(**options: Any) -> list[str]:
         ledger = Noting(scene.ledger)
@@ -404,42 +287,3 @@ def test_only_a_job_that_takes_part_makes_round_trips_for_it(scene: Scene) -> No
         *("claim", "cache_begin", "emit", "cache_keep", "finish", "cache_end")
     ]
     assert round_trips(**ASKED) == ["claim", "cache_begin", "finish"]
-
-
-@pytest.mark.parametrize("damage", ["no hash", "no record"])
-def test_a_damaged_answer_is_none(scene: Scene, damage: str) -> None:
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    scene.run(first, Script([Piece("a"), STOP]))
-    (key,) = scene.ledger.redis.scan_iter(keys.cache("default", "*"))
-    if damage == "no hash":
-        scene.ledger.redis.delete(key)
-        scene.ledger.redis.set(key, "?")
-    else:
-        scene.ledger.redis.hset(key, "record", "?")
-
-    scene.run(second, Script([Piece("b"), STOP]))
-
-    assert (scene.record(second).text, scene.record(second).cached) == ("b", False)
-
-
-def test_an_answer_of_another_configuration_is_another(scene: Scene) -> None:
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    scene.run(first, Script([Piece("a"), STOP]))
-    other = scene.settings.model_copy(update={"ctx_tokens": 8})
-    scene.run(second, Script([Piece("b"), STOP]), settings=other)
-    assert scene.record(second).text == "b"
-
-
-def test_an_answer_is_kept_in_the_directory_where_one_is_set(
-    scene: Scene, settings: Settings, tmp_path: Path
-) -> None:
-    env = settings.to_env() | {"LLM_CACHE_DIR": str(tmp_path / "cache")}
-    files = load_settings(env=env)
-    first, second = scene.submit(**ASKED), scene.submit(**ASKED)
-    scene.run(first, Script([*pieces("one ", "two"), STOP]), settings=files)
-    assert len(list(tmp_path.glob("cache/*/*.json"))) == 1
-
-    scene.run(second, never(), settings=files)
-
-    record = scene.record(second)
-    assert (record.text, record.cached) == ("one two", True)
