@@ -20,13 +20,13 @@ from ledger.errors import (
     RateLimited,
     ServerAway,
 )
-from workers.backends.servers.retry_after import retry_after_s
+from workers.backends.servers.passing import may_pass
+from workers.backends.servers.retry_after import BUSY_S, retry_after_s
 from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
 from workers.backends.servers.unreached import unreached
 
 BACKEND = "anthropic"
-BUSY_S = 5.0  # until the API is asked again where it says nothing else
 
 # Where the body is not the API's own, as from a proxy, or a server that has types of its own.
 _TYPE_OF = {
@@ -112,7 +112,7 @@ def _told(error: anthropic.APIStatusError, where: str, model: str, key: str) -> 
     if _BLOCKED.search(said):
         return ContentRefused(**facts)
     in_the_midst = status < 400 and error.type != "invalid_request_error"
-    if kinds & _PASSES or in_the_midst or status >= 500 or status in (408, 409):
+    if kinds & _PASSES or in_the_midst or may_pass(status):
         wait = {"retry_after_s": retry_after_s(error.response.headers)}
         return BackendError(f"{where} failed ({said}).", **facts | {"retriable": True} | wait)
     return BackendError(f"{where} does not take the request ({said}); change it.", **facts)

@@ -18,11 +18,11 @@ from ledger.errors import (
     RateLimited,
     ServerAway,
 )
-from workers.backends.servers.retry_after import retry_after_s
+from workers.backends.servers.passing import may_pass
+from workers.backends.servers.retry_after import BUSY_S, retry_after_s
 from workers.backends.servers.unreached import unreached
 
 BACKEND = "ollama"
-BUSY_S = 5.0  # until a server is asked again that says nothing else
 
 # "the input length exceeds the context length"; "request (4476 tokens) exceeds the available
 # context size (4096 tokens)"; "prompt too long; exceeded max context length by 12 tokens"
@@ -61,8 +61,10 @@ def refusal(
     if status in (429, 503):  # 503: more requests wait than its OLLAMA_MAX_QUEUE
         wait_s = retry_after_s(headers or {}) or BUSY_S
         return RateLimited(retry_after_s=wait_s, **facts)
-    final = 400 <= status < 500 and status not in (408, 499)
-    return BackendError(f"Ollama at {where} failed ({said}).", retriable=not final, **facts)
+    in_the_midst = status == 0
+    return BackendError(
+        f"Ollama at {where} failed ({said}).", retriable=in_the_midst or may_pass(status), **facts
+    )
 
 
 def unreachable(where: str, reason: str, cause: Exception | None = None) -> BackendError:

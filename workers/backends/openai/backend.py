@@ -145,7 +145,7 @@ class OpenAIBackend:
     def health(self) -> str:
         """Asks the servers; names each of them if none answers."""
         if self._loaded is None:
-            return "The backend is not loaded."
+            return "The model is not loaded."
         troubles = self._loaded.io.run(self._loaded.servers.troubles())
         return " ".join(error.message for error in troubles)
 

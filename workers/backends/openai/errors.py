@@ -15,12 +15,11 @@ from ledger.errors import (
     RateLimited,
     ServerAway,
 )
-from workers.backends.servers.retry_after import LONGEST_S, retry_after_s
+from workers.backends.servers.passing import may_pass
+from workers.backends.servers.retry_after import BUSY_S, LONGEST_S, retry_after_s
 from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
 from workers.backends.servers.unreached import unreached
-
-DEFAULT_RETRY_S = 5.0
 
 # Where a server has no code for it: vLLM, llama.cpp and LM Studio in this order.
 _TOO_LONG = re.compile(
@@ -82,7 +81,8 @@ class Errors:
         self, status: int, kinds: list[str], said: str, headers: Mapping[str, str], where: str
     ) -> BackendError:
         facts: dict[str, Any] = {"said": said, "retriable": False, **self._facts}
-        if _any(kinds, _TOO_LONG_CODES) or (status in (400, 413, 422) and _TOO_LONG.search(said)):
+        too_long = status == 413 or (status in (400, 422) and _TOO_LONG.search(said))
+        if too_long or _any(kinds, _TOO_LONG_CODES):
             return ContextTooLong(
                 f"The prompt does not fit the model's window ({said}); shorten it.", **facts
             )
@@ -90,7 +90,7 @@ class Errors:
             return ContentRefused(**facts)
         if status == 404 or _any(kinds, _MODEL_CODES):
             return ModelNotFound(model=self._model, **facts)
-        if status in (401, 403) or _any(kinds, _QUOTA_CODES):
+        if status in (401, 402, 403) or _any(kinds, _QUOTA_CODES):
             return BackendAuth(**facts)
         if status == 429 and too_large(said):
             return ContextTooLong(
@@ -99,10 +99,10 @@ class Errors:
                 **facts,
             )
         if status == 429:
-            pause_s = retry_after_s(headers) or in_words(said) or DEFAULT_RETRY_S
+            pause_s = retry_after_s(headers) or in_words(said) or BUSY_S
             facts |= {"retriable": True, "retry_after_s": round(pause_s, 3)}
             return RateLimited(**facts)
-        if status >= 500 or status in (408, 409, 425):
+        if may_pass(status):
             facts["retriable"] = True
             if (after_s := retry_after_s(headers)) is not None:
                 facts["retry_after_s"] = round(after_s, 3)

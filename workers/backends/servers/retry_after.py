@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 LONGEST_S = 3600.0
+BUSY_S = 5.0  # until a server that takes no more requests is asked again, where it says nothing
 
 
 def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -78,6 +78,16 @@ TOO_LARGE = (
             BackendAuth,
             "not supported",
         ),
+        (  # DeepSeek
+            refuses(402, "Insufficient Balance", type="unknown_error", code="invalid_request_error"),
+            BackendAuth,
+            "Insufficient Balance",
+        ),
+        (  # a proxy
+            refuses(413, "Request Entity Too Large"),
+            ContextTooLong,
+            "Request Entity Too Large",
+        ),
         (
             refuses(429, "You exceeded your current quota.", code="insufficient_quota"),
             BackendAuth,
