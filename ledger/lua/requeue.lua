@@ -70,15 +70,14 @@ if rest then
 end
 if rest and template then
   redis.call('ZADD', KEYS[4], now, ARGV[1])
-elseif shares then
-  local look = now + pause
-  redis.call('ZADD', KEYS[8], look, ARGV[1])
-  redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', now)
-  redis.call('ZADD', KEYS[10], look, ARGV[1])
-  redis.call('PEXPIRE', KEYS[10], LONGEST_PAUSE_MS)
 elseif pause > 0 or not template then
   redis.call('ZADD', KEYS[8], now + pause, ARGV[1])
 else
   push_first(KEYS[4], KEYS[6], template, ARGV[1], h[5] - (h[10] or 0), now)
+end
+if shares then  -- it counts among those that may wait: see submit.lua
+  redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', now)
+  redis.call('ZADD', KEYS[10], now + pause, ARGV[1])
+  redis.call('PEXPIRE', KEYS[10], LONGEST_PAUSE_MS)
 end
 return 'queued'

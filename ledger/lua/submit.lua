@@ -25,6 +25,7 @@ local FIELDS, FIRST_LEVEL = 13, 7
 local level_count = tonumber(ARGV[4])
 local entry = redis.call('HMGET', KEYS[1], 'wakeup', 'slots', 'quiet', 'closed', 'routes', 'rest')
 local now = now_ms()
+-- Those that wait for an equal job count too, though nothing of this instance keeps them waiting.
 local waiting = redis.call('ZCARD', KEYS[2]) + redis.call('ZCOUNT', KEYS[7], now, '+inf')
 local levels, seen = {}, {}
 
