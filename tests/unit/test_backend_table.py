@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import pytest
 
-from ledger.errors import InvalidSetting
+from ledger.errors import BackendMissing, InvalidSetting
 from ledger.settings import InstanceSpec, Settings, load_settings
 from tests.support.scripted import Script
 from tests.support.sentences import is_one_sentence
@@ -48,3 +50,16 @@ def test_more_slots_than_a_backend_serves_are_refused_in_a_sentence() -> None:
 @pytest.mark.parametrize(("backend", "slots"), [("oftwo", 2), ("ofany", 1000), ("mock", 16)])
 def test_as_many_slots_as_it_serves_are_taken(backend: str, slots: int) -> None:
     assert create(backend, slots).abilities.slots in (0, 2)
+
+
+def test_a_third_partys_backend_that_cannot_be_imported_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = EntryPoint("parrot", "no_such_package:Parrot", "apexq.backends")
+    monkeypatch.setattr(table, "entry_points", lambda group: [point])
+
+    with pytest.raises(BackendMissing) as refused:
+        create("parrot", 1)
+
+    assert "parrot cannot be imported (No module named 'no_such_package')" in str(refused.value)
+    assert is_one_sentence(refused.value)

@@ -51,11 +51,19 @@ def create(spec: InstanceSpec, settings: Settings) -> Backend:
     try:
         factory = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(spec.backend, spec.backend)
-        raise BackendMissing(backend=spec.backend, extra=extra) from error
+        raise _missing(spec.backend, error) from error
     backend = cast(Backend, factory(spec, settings))
     _refuse_too_many_slots(spec, backend.abilities.slots)
     return backend
+
+
+def _missing(backend: str, error: ModuleNotFoundError) -> BackendMissing:
+    if backend in BUILT_IN:
+        return BackendMissing(backend=backend, extra=EXTRAS.get(backend, backend))
+    return BackendMissing(
+        f"The backend {backend} cannot be imported ({error}); install what its package needs.",
+        backend=backend,
+    )
 
 
 def _refuse_too_many_slots(spec: InstanceSpec, most: int) -> None:
