@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ledger.errors import InvalidSetting
 from ledger.messages import sentence
-from ledger.settings import InstanceSpec, Settings
+from ledger.settings import InstanceSpec
 
 
 def _http(url: str) -> str:
@@ -70,17 +69,3 @@ def parse(spec: InstanceSpec, kind: type[T]) -> T:
         return kind.model_validate_json(json.dumps(spec.options))
     except ValidationError as error:
         raise InvalidSetting(f"{spec.name}: {sentence(error)}") from None
-
-
-def threads(n_threads: int | None, backend: str, settings: Settings) -> int:
-    """Threads of one instance: as told, or this process's cores shared among all its like."""
-    if n_threads is not None:
-        return n_threads
-    sharing = sum(one.backend == backend for one in settings.instances)
-    return max(1, _cores() // max(1, sharing))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

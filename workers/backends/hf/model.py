@@ -29,7 +29,7 @@ from workers.backends.local.memory import refuse_if_too_large
 from workers.backends.local.model import LocalModel
 from workers.backends.local.prompt import Prompter
 from workers.backends.local.renderer import renderer
-from workers.backends.options import threads
+from workers.backends.local.threads import threads
 
 if TYPE_CHECKING:
     from workers.backends.local.grammar import Grammars

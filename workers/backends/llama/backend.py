@@ -9,10 +9,12 @@ from budgets import gguf, gguf_files, machine
 from ledger.errors import BackendMissing
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Say, unsaid
-from workers.backends.llama import options as llama_options
-from workers.backends.llama import source as llama_source
+from workers.backends.llama.options import LlamaOptions
+from workers.backends.llama.source import fetch, source_of
 from workers.backends.local import memory
 from workers.backends.local.backend import OPTIONS, LocalBackend
+from workers.backends.local.threads import threads
+from workers.backends.options import parse
 
 if TYPE_CHECKING:
     from workers.backends.llama.model import LlamaModel
@@ -34,8 +36,8 @@ class LlamaCppBackend(LocalBackend["LlamaModel"]):
         if find_spec("llama_cpp") is None:
             raise BackendMissing(backend="llama_cpp", extra="llama")
         super().__init__(spec, settings)
-        self._options = llama_options.parse(spec)
-        self._source = llama_source.source_of(spec, settings)
+        self._options = parse(spec, LlamaOptions)
+        self._source = source_of(spec, settings)
 
     @property
     def counters(self) -> Counters:
@@ -55,7 +57,7 @@ class LlamaCppBackend(LocalBackend["LlamaModel"]):
                 not fit into memory.
             BackendError: it could not be downloaded or loaded, or its chat template is broken.
         """
-        path = llama_source.fetch(self._source, say)
+        path = fetch(self._source, say)
         header = gguf.read(path)
         self._bound_window(path.name, header.trained_ctx)
 
@@ -75,5 +77,5 @@ class LlamaCppBackend(LocalBackend["LlamaModel"]):
             self._options,
             self._settings,
             window=self._window,
-            n_threads=llama_options.threads(self._options, self._settings),
+            n_threads=threads(self._options.n_threads, self._spec.backend, self._settings),
         )

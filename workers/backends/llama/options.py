@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.settings import InstanceSpec, Settings
-from workers.backends import options
 from workers.backends.local.options import LocalOptions
 
 
@@ -24,17 +22,3 @@ class LlamaOptions(LocalOptions):
     flash_attn: bool | None = None
     chat_format: str | None = Field(default=None, min_length=1)
     verbose: bool = False
-
-
-def parse(spec: InstanceSpec) -> LlamaOptions:
-    """The instance's options.
-
-    Raises:
-        InvalidSetting: one is unknown or has a bad value.
-    """
-    return options.parse(spec, LlamaOptions)
-
-
-def threads(own: LlamaOptions, settings: Settings) -> int:
-    """Threads of one instance: as told, or this process's cores shared among all its like."""
-    return options.threads(own.n_threads, "llama_cpp", settings)
