@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.settings import load_settings
-from workers.backends.openai.remote import provider
+from workers.backends.remote import provider
 
 
 @pytest.mark.parametrize(

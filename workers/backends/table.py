@@ -22,7 +22,7 @@ BUILT_IN = {
     "lmstudio": "workers.backends.openai.lmstudio:LMStudioBackend",
     "vllm": "workers.backends.openai.vllm:VllmBackend",
     "vllm_engine": "workers.backends.vllm_engine.backend:VllmEngineBackend",
-    "remote": "workers.backends.openai.remote:remote",
+    "remote": "workers.backends.remote:remote",
 }
 EXTRAS: dict[str, str] = {"llama_cpp": "llama"}  # backend -> the extra that brings its library
 
