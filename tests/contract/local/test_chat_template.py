@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("llama_cpp")
+pytest.importorskip("jinja2")
 
 from ledger.errors import BackendError, InvalidRequest
 from ledger.messages import ChatMessage
-from ledger.settings import load_settings
-from tests.support import tiny_gguf
+from tests.support.local_models import Library
 from tests.support.sentences import is_one_sentence
-from workers.backends import create
 from workers.backends.local.template import ChatTemplate
 
 TURNS = [
@@ -150,10 +148,10 @@ def test_messages_that_a_template_refuses_are_the_callers_fault() -> None:
 
 
 @pytest.mark.parametrize("source", ["{% for %}", "{{ ''.__class__.__mro__ }}", "{{ 1 / 0 }}"])
-def test_a_model_with_such_a_template_is_not_loaded(tmp_path: Path, source: str) -> None:
-    path = tiny_gguf.write(tmp_path / "tiny.gguf", chat_template=source)
-    settings = load_settings(env={}, backend="llama_cpp", instances=1, gguf_model_path=path)
-    backend = create(settings.instances[0], settings)
+def test_a_model_with_such_a_template_is_not_loaded(
+    library: Library, tmp_path: Path, source: str
+) -> None:
+    backend = library.created(library.write(tmp_path, chat_template=source))
 
     with pytest.raises(BackendError, match="chat template") as caught:
         backend.load()
