@@ -26,6 +26,9 @@ hypothesis.settings.load_profile("any machine")
 
 StartWorkers = Callable[..., list[Worker]]
 
+# For what has nothing to do with whose Redis it is.
+ON_ONE_SERVER = pytest.mark.parametrize("server_url", ["valkey"], indirect=True)
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The tests on real vLLM servers run where they are named only: make test-vllm."""

@@ -25,8 +25,8 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from producer import LLMClient
-from tests.conftest import StartWorkers
-from tests.support import servers, tiny_safetensors
+from tests.conftest import ON_ONE_SERVER, StartWorkers
+from tests.support import tiny_safetensors
 
 INSTANCES = 5
 TOKENS = 128
@@ -43,13 +43,6 @@ SHAPE = {
     "vocab_size": 128_256,
     "dtype": "bfloat16",
 }
-
-
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server: what is measured here is the model."""
-    with servers.server(servers.embedded(), tmp_path_factory.mktemp("valkey")) as (url, _):
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +86,7 @@ def used_mib() -> int:
     return int(subprocess.check_output(query, text=True).splitlines()[0])
 
 
+@ON_ONE_SERVER
 @pytest.mark.timeout(1200)
 def test_five_instances_of_8b_in_nf4_fit_on_one_card(
     client: LLMClient,

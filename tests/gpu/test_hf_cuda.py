@@ -17,19 +17,12 @@ import torch
 
 from ledger.errors import InvalidSetting
 from producer import LLMClient
-from tests.conftest import StartWorkers
-from tests.support import servers, tiny_safetensors
+from tests.conftest import ON_ONE_SERVER, StartWorkers
+from tests.support import tiny_safetensors
 from tests.support.loaded import text_of
 from tests.support.local_models import answer, asked, cuts, hf
 from workers.backends import Run
 from workers.backends.hf.backend import HfBackend
-
-
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server: what is tested here is the model."""
-    with servers.server(servers.embedded(), tmp_path_factory.mktemp("valkey")) as (url, _):
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +109,7 @@ def test_a_model_that_is_too_large_for_the_gpu_is_refused(
         on_gpu(model)
 
 
+@ON_ONE_SERVER
 def test_a_worker_touches_the_gpu_in_its_child_only(
     client: LLMClient, start_workers: StartWorkers, model: Path
 ) -> None:
