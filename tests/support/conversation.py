@@ -28,3 +28,8 @@ def mark_of(*contents: str, system: str = "", **who: str) -> str:
 def said(turn: Turn) -> list[str]:
     """What was said in a turn."""
     return [message.content for message in turn.messages]
+
+
+def first_digits(mark: str) -> str:
+    """What each word begins with in an answer of so many ``tokens``."""
+    return mark.removeprefix("[context ")[:4]

@@ -45,7 +45,7 @@ def test_they_are_listed_the_latest_first_by_instance_and_tenant(
     hasty: LLMClient, redis_url: str, start_workers: StartWorkers
 ) -> None:
     # Given
-    start_workers("inst0", "inst1")
+    start_workers("inst1")
     first = given_up(hasty)
     second = given_up(hasty, tenant="acme")
     third = given_up(hasty, instance="inst1")
@@ -62,11 +62,8 @@ def test_they_are_listed_the_latest_first_by_instance_and_tenant(
     assert SECRET not in shown
 
 
-def test_one_is_shown_with_what_became_of_each_attempt(
-    redis_url: str, start_workers: StartWorkers
-) -> None:
+def test_one_is_shown_with_what_became_of_each_attempt(redis_url: str) -> None:
     # Given a job with two attempts, of which one lost its process
-    start_workers("inst0")
     poison = f"{SECRET} [[mock tokens=9 crash_at=2 crashes=1 error_at=4 errors=9]]"
     with LLMClient(load_settings(env={}, redis_url=redis_url, max_attempts=2)) as client:
         job = client.submit(poison, agent_id="a", instance="inst0")
@@ -88,10 +85,9 @@ def test_one_is_shown_with_what_became_of_each_attempt(
 
 
 def test_a_replayed_one_is_a_new_job_that_holds_tokens_anew(
-    hasty: LLMClient, redis_url: str, start_workers: StartWorkers
+    hasty: LLMClient, redis_url: str
 ) -> None:
     # Given
-    start_workers("inst0")
     job = given_up(hasty, tenant="acme")
 
     # When
@@ -108,10 +104,7 @@ def test_a_replayed_one_is_a_new_job_that_holds_tokens_anew(
         assert acme.get_stats() == {"tokens_used": used, "tokens_held": 0, "budget": None}
 
 
-def test_a_replay_that_no_budget_has_room_for_is_refused(
-    hasty: LLMClient, redis_url: str, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_replay_that_no_budget_has_room_for_is_refused(hasty: LLMClient, redis_url: str) -> None:
     job = given_up(hasty)
     hasty.set_budget("tenant", "default", tokens=10)
 
@@ -121,10 +114,7 @@ def test_a_replay_that_no_budget_has_room_for_is_refused(
     assert_one_line(said.stderr, "tokens")
 
 
-def test_a_dropped_one_leaves_nothing(
-    hasty: LLMClient, redis_url: str, ledger: Ledger, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_dropped_one_leaves_nothing(hasty: LLMClient, redis_url: str, ledger: Ledger) -> None:
     job = given_up(hasty)
 
     said = apexq("dead", "drop", job.id, url=redis_url)
@@ -138,10 +128,7 @@ def test_a_dropped_one_leaves_nothing(
 
 
 @pytest.mark.parametrize("what", ["show", "replay", "drop"])
-def test_a_job_that_is_not_dead_is_left_alone(
-    client: LLMClient, redis_url: str, start_workers: StartWorkers, what: str
-) -> None:
-    start_workers("inst0")
+def test_a_job_that_is_not_dead_is_left_alone(client: LLMClient, redis_url: str, what: str) -> None:
     job = client.submit("hello", agent_id="a")
     job.result(timeout=20)
 

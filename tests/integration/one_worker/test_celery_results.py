@@ -13,7 +13,6 @@ from ledger import keys
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
 from producer import Job, JobCancelled, JobFailed, LLMClient
-from tests.conftest import StartWorkers
 from tests.support.gates import closed_gate
 from tests.support.waiting import eventually
 from workers.celery_app import create_app
@@ -27,11 +26,8 @@ def app(settings: Settings) -> Iterator[Celery]:
     app.close()
 
 
-def test_celerys_results_follow_the_ledger(
-    client: LLMClient, app: Celery, start_workers: StartWorkers
-) -> None:
+def test_celerys_results_follow_the_ledger(client: LLMClient, app: Celery) -> None:
     # Given
-    start_workers("inst0")
     succeeded, another, failed, dead = (
         client.submit(prompt, agent_id="a")
         for prompt in ("hello", "plan", "[[mock error_at=0]]", "[[mock crash_at=0 crashes=9]]")
@@ -65,11 +61,8 @@ def test_celerys_results_follow_the_ledger(
     running.cancel()
 
 
-def test_who_waits_for_a_celery_result_hears_its_end(
-    client: LLMClient, app: Celery, start_workers: StartWorkers
-) -> None:
+def test_who_waits_for_a_celery_result_hears_its_end(client: LLMClient, app: Celery) -> None:
     # Given
-    start_workers("inst0")
     gate = closed_gate(client)
     jobs = {
         "succeeds": client.submit("hello", agent_id="a"),

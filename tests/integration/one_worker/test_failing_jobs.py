@@ -7,15 +7,13 @@ import pytest
 from ledger.messages import State
 from ledger.settings import load_settings
 from producer import JobDead, LLMClient
-from tests.conftest import StartWorkers
 from tests.support.numbered import numbers
 
 
 def test_poison_leaves_room_for_its_neighbours_and_is_dead_after_its_last_attempt(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient,
 ) -> None:
     # Given a job that kills every process, before others
-    start_workers("inst0")
     poison = client.submit("[[mock tokens=5 crash_at=1 crashes=99]]", agent_id="a", tenant="acme")
     neighbours = [client.submit("hello", agent_id="b") for _ in range(5)]
 
@@ -29,10 +27,7 @@ def test_poison_leaves_room_for_its_neighbours_and_is_dead_after_its_last_attemp
     assert client.get_stats()["tokens_held"] == 0
 
 
-def test_an_error_that_may_pass_is_followed_by_another_attempt(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_an_error_that_may_pass_is_followed_by_another_attempt(client: LLMClient) -> None:
 
     result = client.submit("[[mock tokens=9 error_at=4 errors=1]]", agent_id="a").result(20)
 
@@ -41,9 +36,8 @@ def test_an_error_that_may_pass_is_followed_by_another_attempt(
 
 
 def test_an_error_that_does_not_pass_ends_dead_with_the_reason_of_each_attempt(
-    redis_url: str, start_workers: StartWorkers
+    redis_url: str,
 ) -> None:
-    start_workers("inst0")
     with LLMClient(load_settings(env={}, redis_url=redis_url, max_attempts=2)) as client:
         job = client.submit("[[mock tokens=9 error_at=4 errors=99]]", agent_id="a")
 
@@ -55,10 +49,7 @@ def test_an_error_that_does_not_pass_ends_dead_with_the_reason_of_each_attempt(
         assert client.get_stats()["tokens_held"] == 0
 
 
-def test_an_error_that_is_final_ends_the_job_at_once(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_an_error_that_is_final_ends_the_job_at_once(client: LLMClient) -> None:
 
     record = client.submit("[[mock tokens=9 error_at=4]]", agent_id="a").outcome(timeout=20)
 

@@ -10,9 +10,9 @@ from celery.result import AsyncResult
 
 from ledger.settings import Settings
 from producer import AsyncLLMClient, BudgetExceeded, Job, JobCancelled, JobDead, LLMClient
-from tests.conftest import StartWorkers
 from tests.support.numbered import numbers
 from tests.support.waiting import eventually
+from tests.support.workers import Worker
 
 
 def joined(job: Job, after: int = 0) -> str:
@@ -20,9 +20,8 @@ def joined(job: Job, after: int = 0) -> str:
 
 
 def test_its_chunks_joined_are_its_result_and_celerys_result(
-    client: LLMClient, settings: Settings, start_workers: StartWorkers
+    client: LLMClient, settings: Settings
 ) -> None:
-    start_workers("inst0")
     job = client.submit("[[mock tokens=20 tps=400]]", agent_id="Planner")
 
     text = joined(job)
@@ -37,9 +36,8 @@ def test_its_chunks_joined_are_its_result_and_celerys_result(
 
 
 def test_readers_at_the_start_in_the_middle_and_after_the_end_get_the_same_text(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient,
 ) -> None:
-    start_workers("inst0")
     job = client.submit("[[mock tokens=60 tps=200]]", agent_id="a")
     texts: dict[str, str] = {}
     in_the_middle = threading.Event()
@@ -62,10 +60,7 @@ def test_readers_at_the_start_in_the_middle_and_after_the_end_get_the_same_text(
     assert set(texts.values()) == {job.result(timeout=5).text}
 
 
-def test_a_reader_that_comes_back_goes_on_after_its_cursor(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_reader_that_comes_back_goes_on_after_its_cursor(client: LLMClient) -> None:
     job = client.submit("[[mock tokens=30 tps=300]]", agent_id="a")
     whole = joined(job)
 
@@ -75,9 +70,8 @@ def test_a_reader_that_comes_back_goes_on_after_its_cursor(
 
 
 def test_a_killed_process_is_followed_by_another_attempt_that_goes_on_from_the_text(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient,
 ) -> None:
-    start_workers("inst0")
     job = client.submit("[[mock tokens=40 tps=200 crash_at=20]]", agent_id="a")
 
     result = job.result(timeout=20)
@@ -88,10 +82,7 @@ def test_a_killed_process_is_followed_by_another_attempt_that_goes_on_from_the_t
     assert joined(job) == result.text
 
 
-def test_a_job_that_kills_every_process_is_dead_after_three_attempts(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_job_that_kills_every_process_is_dead_after_three_attempts(client: LLMClient) -> None:
     poison = client.submit("[[mock tokens=5 crash_at=1 crashes=99]]", agent_id="a")
     neighbour = client.submit("hello", agent_id="b")
 
@@ -101,10 +92,7 @@ def test_a_job_that_kills_every_process_is_dead_after_three_attempts(
     assert client.get_stats()["tokens_held"] == 0
 
 
-def test_an_urgent_job_does_not_wait_for_a_low_one(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_an_urgent_job_does_not_wait_for_a_low_one(client: LLMClient) -> None:
     low = client.submit("[[mock tokens=400 tps=200]]", agent_id="a", priority="LOW")
     assert next(low.stream(timeout_s=10)).kind == "chunk"
 
@@ -119,9 +107,8 @@ def test_an_urgent_job_does_not_wait_for_a_low_one(
 
 
 def test_a_running_job_that_is_cancelled_stops_and_is_charged_for_what_it_made(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient,
 ) -> None:
-    start_workers("inst0")
     job = client.submit("[[mock tokens=2000 tps=100]]", agent_id="a", max_tokens=3000)
     events = job.stream(timeout_s=10)
     next(events)
@@ -138,9 +125,8 @@ def test_a_running_job_that_is_cancelled_stops_and_is_charged_for_what_it_made(
 
 
 def test_a_hung_job_that_is_cancelled_before_its_first_token_ends_too(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient, worker: Worker
 ) -> None:
-    (worker,) = start_workers("inst0")
     job = client.submit("[[mock tokens=5 hang_at=0]]", agent_id="a")
     eventually(lambda: job.status().state == "running")
 
@@ -152,10 +138,7 @@ def test_a_hung_job_that_is_cancelled_before_its_first_token_ends_too(
     assert worker.process.poll() is None
 
 
-def test_a_chat_is_a_request_of_several_turns(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_chat_is_a_request_of_several_turns(client: LLMClient) -> None:
     turns = [
         {"role": "system", "content": "You are terse."},
         {"role": "user", "content": "hello"},
@@ -167,8 +150,7 @@ def test_a_chat_is_a_request_of_several_turns(
     assert result.usage.prompt_tokens == 4
 
 
-def test_the_asyncio_client_does_the_same(settings: Settings, start_workers: StartWorkers) -> None:
-    start_workers("inst0")
+def test_the_asyncio_client_does_the_same(settings: Settings) -> None:
 
     async def scene() -> None:
         async with AsyncLLMClient(settings) as client:

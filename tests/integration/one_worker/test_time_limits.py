@@ -15,7 +15,6 @@ from ledger.messages import State
 from ledger.redis_client import Ledger
 from ledger.settings import load_settings
 from producer import DeadlineExceeded, Job, JobExpired, LLMClient
-from tests.conftest import StartWorkers
 from tests.support import servers
 from tests.support.gates import begun
 from tests.support.waiting import eventually
@@ -30,10 +29,7 @@ def ended(job: Job) -> DeadlineExceeded:
     return passed.value
 
 
-def test_a_job_that_drips_past_its_time_fails_with_its_text_so_far(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_job_that_drips_past_its_time_fails_with_its_text_so_far(client: LLMClient) -> None:
     job = client.submit("[[mock tokens=500 tps=50]]", agent_id="a", timeout_s=0.5)
 
     error = ended(job)
@@ -42,10 +38,7 @@ def test_a_job_that_drips_past_its_time_fails_with_its_text_so_far(
     assert 5 < len(job.outcome().text.split()) < 100
 
 
-def test_a_job_that_hangs_past_its_time_is_killed_and_the_next_one_runs(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_job_that_hangs_past_its_time_is_killed_and_the_next_one_runs(client: LLMClient) -> None:
     hung = client.submit(HANGS, agent_id="a", timeout_s=0.5)
     after = client.submit("hello", agent_id="b")
 
@@ -55,9 +48,8 @@ def test_a_job_that_hangs_past_its_time_is_killed_and_the_next_one_runs(
 
 
 def test_a_job_without_a_first_token_in_time_is_killed_and_the_next_one_runs(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient,
 ) -> None:
-    start_workers("inst0")
     late = client.submit("[[mock first_ms=60000]]", agent_id="a", first_token_timeout_s=0.3)
     after = client.submit("hello", agent_id="b")
 
@@ -70,9 +62,8 @@ def test_a_job_without_a_first_token_in_time_is_killed_and_the_next_one_runs(
 
 
 def test_a_job_that_makes_no_further_token_in_time_is_killed_and_keeps_its_text(
-    client: LLMClient, start_workers: StartWorkers
+    client: LLMClient,
 ) -> None:
-    start_workers("inst0")
     hung = client.submit(HANGS, agent_id="a", token_timeout_s=0.3, first_token_timeout_s=60)
 
     error = ended(hung)
@@ -82,10 +73,7 @@ def test_a_job_that_makes_no_further_token_in_time_is_killed_and_keeps_its_text(
     assert len(hung.outcome().text.split()) == 3
 
 
-def test_a_job_may_take_long_as_long_as_its_tokens_come_in_time(
-    redis_url: str, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_a_job_may_take_long_as_long_as_its_tokens_come_in_time(redis_url: str) -> None:
     settings = load_settings(env={}, redis_url=redis_url, token_timeout_s=1.2)
     with LLMClient(settings) as client:
         result = client.complete("[[mock tokens=8 tps=3]]", agent_id="a")
@@ -96,10 +84,9 @@ def test_a_job_may_take_long_as_long_as_its_tokens_come_in_time(
 
 
 def test_a_job_that_waited_for_too_long_expires_when_its_turn_comes(
-    client: LLMClient, redis_url: str, start_workers: StartWorkers
+    client: LLMClient, redis_url: str
 ) -> None:
     # Given a worker that is busy, and a job that waits past its limit
-    start_workers("inst0")
     busy = client.submit("[[mock tokens=5000 tps=50]]", agent_id="a")
     begun(busy)
     late = client.submit("hello", agent_id="a", queue_timeout_s=0.2)
