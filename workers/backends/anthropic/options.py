@@ -42,10 +42,14 @@ class AnthropicOptions(BackendOptions):
             raise ValueError("give thinking or thinking_tokens, and not both")
         return self
 
-    def how_to_think(self, max_tokens: int) -> dict[str, Any] | None:
-        """The API's ``thinking``; thoughts are told, which newer models do only when asked. The API
-        wants ``max_tokens`` to be more than those of thoughts: a shorter answer goes without them.
+    def how_to_think(self, max_tokens: int, *, must_call: bool) -> dict[str, Any] | None:
+        """The API's ``thinking``; thoughts are told, which newer models do only when asked.
+
+        Without them goes what the API refuses with them: an answer that is no longer than they may
+        be, and one that must call a tool.
         """
+        if must_call and self.thinking != "disabled":
+            return None
         if self.thinking_tokens:
             if max_tokens <= self.thinking_tokens:
                 return None

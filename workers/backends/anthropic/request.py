@@ -48,15 +48,17 @@ def body_of(run: Run, model: str, options: AnthropicOptions, settings: Settings)
     sampling = {name: getattr(settings, name) for name in SAMPLING if name in is_set}
     given = {name: getattr(request, name) for name in (*SAMPLING, "top_k")}
     sampling |= {name: one for name, one in given.items() if one is not None}
+    tools = _tools(request)
+    must_call = tools.get("tool_choice", {}).get("type") in ("any", "tool")
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": run.max_tokens,
         "system": system,
         "messages": turns,
         "stop_sequences": list(request.stop),
-        "thinking": options.how_to_think(run.max_tokens),
+        "thinking": options.how_to_think(run.max_tokens, must_call=must_call),
         "output_config": _output(request, options),
-        **_tools(request),
+        **tools,
         # The SDK has no parameters for these any more; only older models take them.
         "extra_body": sampling | options.extra_body,
         "extra_headers": options.extra_headers,

@@ -11,6 +11,7 @@ pytest.importorskip("anthropic")
 from ledger.errors import (
     InvalidSetting,
 )
+from tests.contract.servers.anthropic.conftest import WEATHER
 from tests.support.apis import ANTHROPIC
 from tests.support.fake_anthropic import (
     PATH,
@@ -62,6 +63,27 @@ def test_an_answer_that_is_shorter_than_thoughts_may_be_goes_without_them(
     short, long = server.of(PATH)
     assert "thinking" not in short
     assert long["thinking"]["budget_tokens"] == 1024
+
+
+@pytest.mark.parametrize("options", [{"thinking": "adaptive"}, {"thinking_tokens": 1024}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"response_format": {"type": "json_object"}},
+        {"tools": (WEATHER,), "tool_choice": "required"},
+        {"tools": (WEATHER,), "tool_choice": {"type": "function", "function": {"name": "weather"}}},
+    ],
+)
+def test_an_answer_that_must_call_a_tool_goes_without_thoughts(
+    server: FakeAnthropic, options: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    with loaded(ANTHROPIC.table(server, **options)) as backend:
+        pieces_of(backend, SHORT, 4096, **fields)
+        pieces_of(backend, SHORT, 4096, tools=(WEATHER,), tool_choice="auto")
+
+    must, may = server.of(PATH)
+    assert "thinking" not in must
+    assert may["thinking"]["type"] in ("adaptive", "enabled")
 
 
 @pytest.mark.parametrize(
