@@ -79,7 +79,7 @@ TOO_LARGE = (
             "not supported",
         ),
         (  # DeepSeek
-            refuses(402, "Insufficient Balance", type="unknown_error", code="invalid_request_error"),
+            refuses(402, "Insufficient Balance", type="unknown_error", code="invalid_request"),
             BackendAuth,
             "Insufficient Balance",
         ),
