@@ -23,9 +23,9 @@ def tidy(url: str) -> None:
     with closing(Ledger(url)) as ledger:
         ledger.redis.delete(keys.waiting("inst0"), keys.DELAYED, *LISTS)
         _end_what_runs(ledger)
-        for name in ledger.redis.scan_iter(count=1000):
-            if not name.startswith(KEPT):
-                ledger.redis.delete(name)
+        names = [name for name in ledger.redis.scan_iter(count=1000) if not name.startswith(KEPT)]
+        if names:
+            ledger.redis.delete(*names)
         ledger.redis.hdel(keys.entry("inst0"), *OF_JOBS)
         for name in ledger.redis.hkeys(keys.INSTANCES):
             if name != "inst0":
