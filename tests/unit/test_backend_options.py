@@ -43,7 +43,7 @@ def test_lora_adapters_are_refused_by_a_backend_that_has_none(
 def test_an_address_that_names_no_server_is_refused(url: str) -> None:
     spec = InstanceSpec(name="inst0", backend="openai", options={"base_url": url})
 
-    with pytest.raises(InvalidSetting, match="base_url: .*takes a URL such as http://") as refused:
+    with pytest.raises(InvalidSetting, match=r"base_url: .*takes a URL such as http://") as refused:
         parse(spec, OpenAIOptions)
 
     assert is_one_sentence(refused.value)

@@ -79,7 +79,9 @@ TOO_LARGE = (
             "not supported",
         ),
         (  # DeepSeek
-            refuses(402, "Insufficient Balance", type="unknown_error", code="invalid_request"),
+            refuses(
+                402, "Insufficient Balance", type="unknown_error", code="invalid_request_error"
+            ),
             BackendAuth,
             "Insufficient Balance",
         ),
