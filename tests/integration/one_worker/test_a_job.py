@@ -151,7 +151,6 @@ def test_a_chat_is_a_request_of_several_turns(client: LLMClient) -> None:
 
 
 def test_the_asyncio_client_does_the_same(settings: Settings) -> None:
-
     async def scene() -> None:
         async with AsyncLLMClient(settings) as client:
             parts = [e.text async for e in client.stream("[[mock tokens=9 tps=300]]", agent_id="a")]

@@ -28,7 +28,6 @@ def test_poison_leaves_room_for_its_neighbours_and_is_dead_after_its_last_attemp
 
 
 def test_an_error_that_may_pass_is_followed_by_another_attempt(client: LLMClient) -> None:
-
     result = client.submit("[[mock tokens=9 error_at=4 errors=1]]", agent_id="a").result(20)
 
     assert numbers(result.text) == list(range(9))
@@ -50,7 +49,6 @@ def test_an_error_that_does_not_pass_ends_dead_with_the_reason_of_each_attempt(
 
 
 def test_an_error_that_is_final_ends_the_job_at_once(client: LLMClient) -> None:
-
     record = client.submit("[[mock tokens=9 error_at=4]]", agent_id="a").outcome(timeout=20)
 
     assert (record.state, record.attempt) == (State.FAILED, 1)

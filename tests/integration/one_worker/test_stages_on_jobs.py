@@ -5,14 +5,10 @@ from __future__ import annotations
 import pytest
 
 from producer import BudgetExceeded, LLMClient, TokenBudgetManager
-from tests.conftest import StartWorkers
 
 
-def test_an_agent_works_through_its_stages_within_its_base(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
+def test_an_agent_works_through_its_stages_within_its_base(client: LLMClient) -> None:
     # Given an agent whose answers are as long as they may be
-    start_workers("inst0")
     manager = TokenBudgetManager(base_budget=300, min_budget=25, max_budget=75, strict_mode=True)
     made = []
     # When
@@ -30,10 +26,7 @@ def test_an_agent_works_through_its_stages_within_its_base(
         manager.allocate("scout", "research", 7)
 
 
-def test_what_an_answer_did_not_use_is_left_for_the_stage(
-    client: LLMClient, start_workers: StartWorkers
-) -> None:
-    start_workers("inst0")
+def test_what_an_answer_did_not_use_is_left_for_the_stage(client: LLMClient) -> None:
     manager = TokenBudgetManager()
     allowance = manager.allocate("critic-1", "critic", 1)
     result = client.complete(

@@ -8,16 +8,13 @@ from ledger import keys
 from ledger.messages import State
 from ledger.redis_client import Ledger
 from producer import JobExpired, LLMClient
-from tests.conftest import StartWorkers
-from tests.support.gates import begun
-from tests.support.registering import register
+from tests.support.gates import begun, closed_gate
 
 
 def test_a_job_that_may_not_wait_for_ever_expires_while_its_instance_is_busy(
-    client: LLMClient, start_workers: StartWorkers, ledger: Ledger
+    client: LLMClient, ledger: Ledger
 ) -> None:
     # Given
-    start_workers("inst0")
     busy = begun(client.submit("[[mock tokens=4000 tps=20]]", agent_id="a", instance="inst0"))
 
     # When
@@ -32,11 +29,7 @@ def test_a_job_that_may_not_wait_for_ever_expires_while_its_instance_is_busy(
     busy.cancel()
 
 
-def test_a_job_that_was_claimed_in_time_does_not_expire(
-    client: LLMClient, start_workers: StartWorkers, ledger: Ledger
-) -> None:
-    start_workers("inst0")
-
+def test_a_job_that_was_claimed_in_time_does_not_expire(client: LLMClient, ledger: Ledger) -> None:
     job = client.submit("[[mock tokens=40 tps=40]]", agent_id="a", queue_timeout_s=0.5)
 
     assert job.result(timeout=20).attempt == 1
@@ -44,8 +37,11 @@ def test_a_job_that_was_claimed_in_time_does_not_expire(
 
 
 def test_a_job_that_is_cancelled_need_not_expire(client: LLMClient, ledger: Ledger) -> None:
-    register(ledger)
+    gate = closed_gate(client)
+    waiting = client.submit("hello", agent_id="a", queue_timeout_s=60)
+    assert ledger.redis.zcard(keys.EXPIRING) == 1
 
-    client.submit("hello", agent_id="a", queue_timeout_s=60).cancel()
+    assert waiting.cancel() == "cancelled"
 
     assert ledger.redis.zcard(keys.EXPIRING) == 0
+    gate.cancel()
