@@ -60,26 +60,26 @@ def error_of(error: Exception, *, where: str, model: str, key: str) -> BackendEr
     if isinstance(error, anthropic.APIStatusError):
         return _told(error, where, model, key)
     if isinstance(error, anthropic.CredentialsError):
-        return no_key(in_short(error, key))
+        return no_key(str(error), key)
     reason = in_short(str(error.__cause__ or error) or type(error).__name__, key)
     return unreachable(where, reason, error)
 
 
 def unreachable(where: str, reason: str, cause: Exception | None = None) -> BackendError:
-    """The error of a server that does not answer, or stops in the midst of it; ``cause``: what the
-    SDK said.
+    """The error of a server that does not answer, or stops in the midst of it; ``reason``: in
+    short. ``cause``: what the SDK raised.
     """
     kind = ServerAway if unreached(cause) else BackendError
     return kind(
-        f"The connection to {where} was lost ({in_short(reason)}).",
+        f"The connection to {where} was lost ({reason}).",
         backend=BACKEND,
         retriable=True,
     )
 
 
-def no_key(said: str) -> BackendAuth:
+def no_key(said: str, key: str = "") -> BackendAuth:
     """The error of an SDK that has no key, or cannot get one."""
-    return BackendAuth(backend=BACKEND, said=in_short(said), retriable=False)
+    return BackendAuth(backend=BACKEND, said=in_short(said, key), retriable=False)
 
 
 def refused(said: str) -> ContentRefused:
