@@ -17,7 +17,6 @@ from tests.support.fake_anthropic import MODEL as CLAUDE
 from tests.support.fake_ollama import MODEL as TINY
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_server import PATIENCE_S
-from tests.support.loaded import served
 from tests.support.waiting import eventually
 from tests.support.word_model import LONG, SHORT, SLOW
 from tests.support.workers import Worker
@@ -26,14 +25,14 @@ from tests.support.workers import Worker
 @pytest.fixture
 def ollama() -> Iterator[FakeOllama]:
     pytest.importorskip("ollama")
-    with served(FakeOllama()) as server:
+    with FakeOllama() as server:
         yield server
 
 
 @pytest.fixture
 def anthropic() -> Iterator[FakeAnthropic]:
     pytest.importorskip("anthropic")
-    with served(FakeAnthropic()) as server:
+    with FakeAnthropic() as server:
         yield server
 
 

@@ -98,7 +98,7 @@ def test_while_its_server_is_away_a_job_waits_and_spends_no_attempt(
     job = client.submit("hi", agent_id="a", max_tokens=9)
     eventually(lambda: "its instance rests" in job.status().why)
     # When it is started again
-    with fake_openai.serving(InTurn(answers_with("Hi")), port=server.server_port):
+    with fake_openai.serving(InTurn(answers_with("Hi")), port=server.port):
         result = job.result(timeout=30)
     # Then
     assert (result.text, result.attempt) == ("Hi", 1)

@@ -102,7 +102,7 @@ def test_who_stops_reading_stops_the_job(redis_url: str, start_workers: StartWor
                 return word
 
         assert asyncio.run(read_a_word()) == "Hello"
-        assert server.hung_up.wait(10)
+        assert server.left.wait(10)
 
 
 def test_a_client_that_is_not_started_says_how(redis_url: str) -> None:

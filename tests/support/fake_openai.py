@@ -7,152 +7,84 @@ a list of answers, one per request; the last one is given again and again.
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 from typing import Any
+
+from tests.support.fake_server import Exchange, FakeServer
 
 MODEL = "fake-model"
 
-Answer = Callable[["Handler"], None]
+Answer = Callable[[Exchange], None]
 
 
-class FakeOpenAI(ThreadingHTTPServer):
-    """The server, and what it was asked."""
+class FakeOpenAI(FakeServer):
+    """The server. ``url``: of its API.
 
-    daemon_threads = True
+    ``well``: it answers the question for its models. ``locked``: it accepts no key there. ``page``:
+    of a proxy, what it answers that with instead; ``pages``: times that it has. ``words``: what
+    tokens stand for. ``tokenized``: times that it was asked to count.
+    """
 
     def __init__(
         self, *answers: Answer, owner: str = "system", window: int | None = None, port: int = 0
     ) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-        self.answers = list(answers)
-        self.model = {"id": MODEL, "object": "model", "created": 1, "owned_by": owner}
+        self.well, self.locked = True, False
+        self.page, self.pages = "", 0
+        self.words: dict[int, str] = {}
+        self.tokenized = 0
+        self._answers = answers
+        self._model = {"id": MODEL, "object": "model", "created": 1, "owned_by": owner}
         if window is not None:
-            self.model["max_model_len"] = window
-        self.well = True  # whether it answers the question for its models
-        self.locked = False  # whether it accepts no key there
-        self.page = ""  # what it answers that with instead
-        self.pages = 0  # times that it has
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.words: dict[int, str] = {}  # what tokens stand for
-        self.tokenized = 0  # times that it was asked to count
-        self.connections: list[socket.socket] = []
-        self.asked, self.hung_up = threading.Event(), threading.Event()
+            self._model["max_model_len"] = window
+        super().__init__(self._route, (), port)
+        self.url += "/v1"
 
-    def get_request(self) -> tuple[socket.socket, Any]:
-        """A new connection."""
-        connection, address = super().get_request()
-        self.connections.append(connection)
-        return connection, address
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """Of the requests for an answer."""
+        return [one.body for one in self._completions]
 
-    def hang_up(self) -> None:
-        """Ends all connections, as the end of a process does."""
-        for connection in self.connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """Of the requests for an answer."""
+        return [one.headers for one in self._completions]
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is gone is what some tests are about."""
+    @property
+    def _completions(self) -> list[Exchange]:
+        return [one for one in self.asked if "completions" in one.path]
 
-
-class Handler(BaseHTTPRequestHandler):
-    """One connection."""
-
-    protocol_version = "HTTP/1.1"
-    server: FakeOpenAI
-
-    def do_GET(self) -> None:
-        """Its models."""
-        if self.server.page:
-            self.server.pages += 1
-            self.whole(200, self.server.page.encode(), "text/html", {})
-        elif self.server.locked:
-            self.json(401, {"error": {"message": "Incorrect API key provided"}})
-        elif self.server.well:
-            self.json(200, {"object": "list", "data": [self.server.model]})
+    def _route(self, exchange: Exchange) -> None:
+        if exchange.path == "/tokenize":
+            self.tokenized += 1
+            exchange.reply(200, tokenized(exchange.body))
+        elif exchange.path == "/detokenize":
+            words = (self.words[token] for token in exchange.body["tokens"])
+            exchange.reply(200, {"prompt": "".join(words)})
+        elif exchange in self._completions:
+            asked = self._completions.index(exchange)
+            self._answers[min(asked, len(self._answers) - 1)](exchange)
         else:
-            self.json(503, {"error": {"message": "Loading model", "type": "unavailable_error"}})
+            self._tell_models(exchange)
 
-    def do_POST(self) -> None:
-        """Its next answer."""
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/tokenize":
-            self.server.tokenized += 1
-            return self.json(200, tokenized(body))
-        if self.path == "/detokenize":
-            return self.json(
-                200, {"prompt": "".join(self.server.words[one] for one in body["tokens"])}
-            )
-        self.server.bodies.append(body)
-        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        answers = self.server.answers
-        answer = answers[min(len(self.server.bodies), len(answers)) - 1]
-        self.server.asked.set()
-        return answer(self)
-
-    def json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        """A whole answer."""
-        self.whole(status, json.dumps(body).encode(), "application/json", headers or {})
-
-    def whole(self, status: int, data: bytes, kind: str, headers: dict[str, str]) -> None:
-        """A whole answer of any kind."""
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def begin_stream(self) -> None:
-        """The head of a stream."""
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-
-    def event(self, data: Any) -> None:
-        """One event of a stream."""
-        text = data if isinstance(data, str) else json.dumps(data)
-        self.raw(f"data: {text}\n\n".encode())
-
-    def raw(self, data: bytes) -> None:
-        """Bytes of a stream; none end it."""
-        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-        self.wfile.flush()
-
-    def await_hang_up(self) -> None:
-        """Sends nothing until the client has closed the connection."""
-        with suppress(OSError):
-            while self.connection.recv(1024):
-                pass
-        self.server.hung_up.set()
-
-    def cut(self) -> None:
-        """Closes the connection as a process that is killed does."""
-        self.close_connection = True
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing in the tests' output."""
+    def _tell_models(self, exchange: Exchange) -> None:
+        if self.page:
+            self.pages += 1
+            exchange.reply(200, self.page, {"content-type": "text/html"})
+        elif self.locked:
+            exchange.reply(401, {"error": {"message": "Incorrect API key provided"}})
+        elif self.well:
+            exchange.reply(200, {"object": "list", "data": [self._model]})
+        else:
+            error = {"message": "Loading model", "type": "unavailable_error"}
+            exchange.reply(503, {"error": error})
 
 
 @contextmanager
 def serving(*answers: Answer, **facts: Any) -> Iterator[FakeOpenAI]:
     """A server that gives these answers."""
-    server = FakeOpenAI(*answers, **facts)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with FakeOpenAI(*answers, **facts) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        server.hang_up()
-        thread.join(5)
 
 
 def chunk(
@@ -187,16 +119,27 @@ def usage(prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
     }
 
 
+def begin(exchange: Exchange, *events: Any) -> None:
+    """The head of a stream, and its first events."""
+    exchange.begin("text/event-stream; charset=utf-8")
+    for event in events:
+        send(exchange, event)
+
+
+def send(exchange: Exchange, event: Any) -> None:
+    """One event of a stream."""
+    data = event if isinstance(event, str) else json.dumps(event)
+    exchange.send(f"data: {data}\n\n".encode())
+
+
 def says(*events: Any, done: bool = True) -> Answer:
     """A stream of these events, and ``[DONE]``."""
 
-    def answer(handler: Handler) -> None:
-        handler.begin_stream()
-        for event in events:
-            handler.event(event)
+    def answer(exchange: Exchange) -> None:
+        begin(exchange, *events)
         if done:
-            handler.event("[DONE]")
-        handler.raw(b"")
+            send(exchange, "[DONE]")
+        exchange.end()
 
     return answer
 
@@ -214,11 +157,9 @@ def answers_with(*words: str, finish: str = "stop", prompt: int = 5, cached: int
 def breaks_off_after(*words: str) -> Answer:
     """The beginning of an answer; then the connection is cut, as by a crash."""
 
-    def answer(handler: Handler) -> None:
-        handler.begin_stream()
-        for word in words:
-            handler.event(chunk({"content": word}))
-        handler.cut()
+    def answer(exchange: Exchange) -> None:
+        begin(exchange, *(chunk({"content": word}) for word in words))
+        exchange.cut()
 
     return answer
 
@@ -226,18 +167,16 @@ def breaks_off_after(*words: str) -> Answer:
 def falls_silent_after(*words: str) -> Answer:
     """The beginning of an answer, and nothing more until the client hangs up."""
 
-    def answer(handler: Handler) -> None:
-        handler.begin_stream()
-        for word in words:
-            handler.event(chunk({"content": word}))
-        handler.await_hang_up()
+    def answer(exchange: Exchange) -> None:
+        begin(exchange, *(chunk({"content": word}) for word in words))
+        exchange.wait_until_left()
 
     return answer
 
 
-def never_answers(handler: Handler) -> None:
+def never_answers(exchange: Exchange) -> None:
     """Not even headers, until the client hangs up."""
-    handler.await_hang_up()
+    exchange.wait_until_left()
 
 
 def refuses(
@@ -250,7 +189,7 @@ def refuses(
 ) -> Answer:
     """An error in OpenAI's form."""
     error = {"message": message, "type": type, "param": None, "code": code}
-    return lambda handler: handler.json(status, {"error": error}, headers)
+    return lambda exchange: exchange.reply(status, {"error": error}, headers)
 
 
 class InTurn:
@@ -258,11 +197,11 @@ class InTurn:
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = answers
-        self.servers: list[FakeOpenAI] = []  # who was asked, in this order
+        self.servers: list[Any] = []  # who was asked, in this order
 
-    def __call__(self, handler: Handler) -> None:
-        self.servers.append(handler.server)
-        self._answers[min(len(self.servers), len(self._answers)) - 1](handler)
+    def __call__(self, exchange: Exchange) -> None:
+        self.servers.append(exchange.server)
+        self._answers[min(len(self.servers), len(self._answers)) - 1](exchange)
 
 
 def tokenized(body: dict[str, Any]) -> dict[str, Any]:

@@ -10,16 +10,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 PATIENCE_S = 20.0
 
 
 class Exchange:
-    """One request, and the means to answer it."""
+    """One request, and the means to answer it. ``server``: who was asked."""
 
-    def __init__(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
-        self._handler = handler
+    def __init__(self, server: FakeServer, handler: BaseHTTPRequestHandler, body: Any) -> None:
+        self.server, self._handler = server, handler
         self.path, self.body = handler.path, body
         self.headers = {name.lower(): value for name, value in handler.headers.items()}
 
@@ -85,7 +85,8 @@ class FakeServer:
         self.connections: list[socket.socket] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.port = int(self._server.server_port)
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )
@@ -94,6 +95,12 @@ class FakeServer:
     def of(self, path: str) -> list[Any]:
         """The bodies of the requests of this path."""
         return [one.body for one in self.asked if one.path == path]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Ends it, and its connections."""
@@ -115,7 +122,7 @@ class FakeServer:
             raise
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        serve, connections = self._serve, self.connections
+        server, serve, connections = self, self._serve, self.connections
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -135,7 +142,7 @@ class FakeServer:
 
             def _do(self, body: Any) -> None:
                 try:
-                    serve(Exchange(self, body))
+                    serve(Exchange(server, self, body))
                 except ConnectionError:
                     self.close_connection = True
 

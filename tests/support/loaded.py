@@ -8,7 +8,6 @@ from typing import Any
 
 from ledger.messages import Request, parse_request
 from ledger.settings import load_settings
-from tests.support.fake_server import FakeServer
 from workers import backends
 from workers.backends import Backend, Piece, Run
 
@@ -28,15 +27,6 @@ def loaded(table: dict[str, Any], **settings: Any) -> Iterator[Backend]:
         yield backend
     finally:
         backend.close()
-
-
-@contextmanager
-def served(server: FakeServer) -> Iterator[FakeServer]:
-    """The server, ended after its use."""
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def request_of(prompt: str | None = None, **fields: Any) -> Request:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.apis import ANTHROPIC, OLLAMA, Api
-from tests.support.loaded import loaded, served
+from tests.support.loaded import loaded
 from workers.backends import Backend
 
 
@@ -21,7 +21,7 @@ def api(request: pytest.FixtureRequest) -> Api:
 
 @pytest.fixture
 def server(api: Api) -> Iterator[Any]:
-    with served(api.serve()) as server:
+    with api.serve() as server:
         yield server
 
 

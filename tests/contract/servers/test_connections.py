@@ -58,7 +58,7 @@ def test_a_server_that_does_not_come_is_named(api: Api, server: FakeServer) -> N
 def test_a_server_that_comes_later_is_waited_for(api: Api, server: FakeServer) -> None:
     # Given
     backend = created(api.table(server))
-    port = int(server.url.rpartition(":")[2])
+    port = server.port
     server.close()
     came: list[FakeServer] = []
 

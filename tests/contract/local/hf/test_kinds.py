@@ -32,8 +32,6 @@ SMALL = {
     "vocab_size": N_VOCAB,
     "eos_token_id": tiny_safetensors.EOS,
 }
-
-
 LINEAR = {
     f"linear_{name}": size
     for name, size in {
@@ -43,8 +41,6 @@ LINEAR = {
         "value_head_dim": 16,
     }.items()
 }
-
-
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
 
 

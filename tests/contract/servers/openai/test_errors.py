@@ -205,7 +205,7 @@ def test_a_user_and_password_of_an_address_are_in_no_log(caplog: pytest.LogCaptu
 
 
 def test_answers_of_no_known_form_are_errors_too(error_of: ErrorOf) -> None:
-    error = error_of(lambda handler: handler.json(502, "<html>Bad Gateway</html>"))
+    error = error_of(lambda one: one.reply(502, "<html>Bad Gateway</html>"))
 
     assert type(error) is BackendError
     assert "Bad Gateway" in error.said

@@ -17,6 +17,7 @@ from ledger.errors import BackendError
 from tests.support import fake_openai, llama_server, tiny_gguf
 from tests.support.fake_openai import Answer, falls_silent_after, never_answers
 from tests.support.loaded import loaded, run_of
+from tests.support.waiting import eventually
 
 SOON_S = 5.0  # far longer than it takes, far shorter than the server would wait
 
@@ -34,11 +35,11 @@ def test_a_stop_before_the_first_token_hangs_up(answer: Answer) -> None:
         wanted = run_of("hello there")
         reader = threading.Thread(target=lambda: list(backend.stream(wanted)), daemon=True)
         reader.start()
-        assert server.asked.wait(SOON_S)
+        eventually(lambda: server.bodies)
         # When
         wanted.stop.set()
         # Then
-        assert server.hung_up.wait(SOON_S)
+        assert server.left.wait(SOON_S)
         reader.join(SOON_S)
         assert not reader.is_alive()
 
@@ -66,7 +67,7 @@ def test_a_stop_in_the_midst_hangs_up() -> None:
         threading.Timer(0, wanted.stop.set).start()
 
         assert list(pieces) == []
-        assert server.hung_up.wait(SOON_S)
+        assert server.left.wait(SOON_S)
 
 
 def test_closing_the_iterator_hangs_up() -> None:
@@ -76,7 +77,7 @@ def test_closing_the_iterator_hangs_up() -> None:
 
         pieces.close()  # type: ignore[attr-defined]  # what the runner does with it
 
-        assert server.hung_up.wait(SOON_S)
+        assert server.left.wait(SOON_S)
 
 
 def test_closing_the_backend_hangs_up() -> None:
@@ -85,7 +86,7 @@ def test_closing_the_backend_hangs_up() -> None:
 
         backend.close()
 
-        assert server.hung_up.wait(SOON_S)
+        assert server.left.wait(SOON_S)
 
 
 def test_an_endpoint_that_is_silent_for_too_long_is_lost() -> None:
