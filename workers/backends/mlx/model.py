@@ -72,7 +72,9 @@ def _load(folder: Path, adapter: str | None) -> tuple[Any, Any]:
     logging.getLogger("transformers").setLevel(logging.ERROR)  # it misses torch, which we do not
     try:
         model, tokenizer, *_ = load(
-            str(folder), tokenizer_config={"trust_remote_code": False}, adapter_path=adapter
+            str(folder),
+            tokenizer_config={"trust_remote_code": False},
+            adapter_path=None if adapter is None else str(Path(adapter).expanduser()),
         )
     except Exception as error:
         raise BackendError(

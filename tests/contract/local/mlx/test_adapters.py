@@ -47,6 +47,15 @@ def test_an_adapter_changes_what_is_said(tmp_path: Path, start: Start) -> None:
     assert text_of(answer(adapted, asked())) != plain
 
 
+def test_an_adapter_may_be_named_from_the_home_folder(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lora(tmp_path / "adapter")
+
+    assert text_of(answer(start(adapter="~/adapter"), asked()))
+
+
 def test_an_adapter_that_is_not_there_is_refused(
     model: Path, tmp_path: Path, refusal: Refusal
 ) -> None:
