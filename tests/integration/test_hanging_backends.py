@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping
 
 import psutil
 
@@ -15,7 +14,7 @@ from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import Job, LLMClient
 from tests.conftest import StartWorkers
-from tests.support.gates import begun
+from tests.support.gates import begun, pid_of
 from tests.support.numbered import numbers
 from tests.support.waiting import eventually
 from tests.support.workers import Worker
@@ -23,16 +22,6 @@ from tests.support.workers import Worker
 TWO_SLOTS = {"APEX_LLM_INSTANCES": json.dumps([{"name": "inst0", "slots": 2}])}
 SHORT_LEASE = {"APEX_LEASE_S": "2", "APEX_LLM_INSTANCES": "2"}
 LIMIT_S = 1.0
-
-
-def fields(ledger: Ledger, job: Job) -> Mapping[str, str]:
-    found: Mapping[str, str] = ledger.redis.hgetall(keys.job(job.id))
-    return found
-
-
-def pid_of(ledger: Ledger, job: Job) -> int:
-    eventually(lambda: job.status().state == "running")
-    return int(fields(ledger, job)["pid"])
 
 
 def test_of_two_slots_only_the_process_that_hangs_is_ended(
@@ -117,7 +106,7 @@ def test_a_worker_that_wakes_up_after_its_lease_can_write_nothing_more(
     assert record.usage.completion_tokens == 200
     events = list(replay(ledger, job.id))
     assert events[: len(before)] == before
-    fence = int(fields(ledger, job)["fence"])
+    fence = int(ledger.redis.hget(keys.job(job.id), "fence"))
     assert {e.attempt for e in events[len(before) :] if e.kind == "chunk"} == {fence}
     assert client.get_stats() == {
         "tokens_used": record.usage.total_tokens,

@@ -11,7 +11,7 @@ from ledger.messages import State
 from ledger.redis_client import Ledger
 from producer import LLMClient
 from tests.conftest import StartWorkers
-from tests.support.gates import begun
+from tests.support.gates import begun, pid_of
 from tests.support.hands import LISTS
 from tests.support.numbered import numbers
 from tests.support.waiting import eventually
@@ -104,9 +104,8 @@ def test_a_killed_child_is_soon_followed_by_the_next_attempt(
 ) -> None:
     start_workers("inst0")
     job = begun(client.submit("[[mock tokens=4000 tps=50]]", agent_id="a"))
-    pid = int(ledger.redis.hget(keys.job(job.id), "pid"))
 
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid_of(ledger, job), signal.SIGKILL)
     killed = time.monotonic()
 
     next(event for event in job.stream(timeout_s=20) if event.attempt == 2)

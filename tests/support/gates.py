@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from ledger import keys
+from ledger.redis_client import Ledger
 from producer import Job, LLMClient
+from tests.support.waiting import eventually
 
 BEGUN_S = 30
 
@@ -11,6 +14,11 @@ def begun(job: Job) -> Job:
     """The job, once its first token is there."""
     next(job.stream(timeout_s=BEGUN_S))
     return job
+
+
+def pid_of(ledger: Ledger, job: Job) -> int:
+    """The process that runs the job, or was the last to; waits until one has it."""
+    return int(eventually(lambda: ledger.redis.hget(keys.job(job.id), "pid")))
 
 
 def closed_gate(client: LLMClient, **options: str) -> Job:

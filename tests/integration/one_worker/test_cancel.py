@@ -15,7 +15,7 @@ from ledger.messages import State
 from ledger.redis_client import Ledger
 from producer import Job, LLMClient
 from tests.support.commands import celery
-from tests.support.gates import begun, closed_gate
+from tests.support.gates import begun, closed_gate, pid_of
 from tests.support.waiting import eventually
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,6 @@ def ended(job: Job, timeout_s: float = 10) -> State:
 
 def running(job: Job) -> bool:
     return job.status().state == "running"
-
-
-def pid_of(ledger: Ledger, job: Job) -> str:
-    return str(ledger.redis.hget(keys.job(job.id), "pid"))
 
 
 def test_a_running_job_ends_with_its_next_token_and_is_charged_for_what_it_made(

@@ -12,7 +12,7 @@ from ledger import keys
 from ledger.errors import DeadlineExceeded
 from ledger.redis_client import Ledger
 from producer import Job, LLMClient
-from tests.support.waiting import eventually
+from tests.support.gates import pid_of
 
 log = logging.getLogger(__name__)
 LIMIT_S = 1.0
@@ -21,11 +21,6 @@ LIMIT_S = 1.0
 def fields(ledger: Ledger, job: Job) -> Mapping[str, str]:
     found: Mapping[str, str] = ledger.redis.hgetall(keys.job(job.id))
     return found
-
-
-def pid_of(ledger: Ledger, job: Job) -> int:
-    eventually(lambda: job.status().state == "running")
-    return int(fields(ledger, job)["pid"])
 
 
 @pytest.mark.parametrize(
