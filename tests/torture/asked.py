@@ -108,8 +108,9 @@ def _mock(kind: Kind, number: int, random: Random) -> dict[str, Any]:
             wants["hang_at"] = at
             more |= {"token_timeout_s": 0.5, "first_token_timeout_s": 0.5}
         case "drip":
+            # One that makes way at each of its tokens never keeps anybody waiting for the second.
             wants |= {"tokens": 40, "tps": 0.7}
-            more |= {"max_tokens": 50, "token_timeout_s": 0.5}
+            more |= {"max_tokens": 50, "token_timeout_s": 0.5, "priority": "HIGH"}
         case "endless":
             wants["tokens"] = 1_000_000
         case "error":
