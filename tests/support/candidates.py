@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ledger.settings import InstanceSpec, Settings, load_settings
-from tests.support import tiny_gguf, word_model
-from tests.support.fake_server import FakeServer
+from tests.support import llama_server, local_models, tiny_gguf, word_model
+from tests.support.apis import ANTHROPIC, OLLAMA, Api
+from tests.support.local_models import Library
 
 MANY = 20
 
@@ -44,50 +45,35 @@ def mock(folder: Path) -> Candidate:
 
 
 def llama_cpp(folder: Path) -> Candidate:
-    pytest.importorskip("llama_cpp")
-    model = tiny_gguf.write(folder / "tiny.gguf", ends=True)
-    settings = load_settings(env={}, instances=2, gguf_model_path=model)
-    return Candidate(
-        spec=settings.instances[0], settings=settings, long=tiny_gguf.LONG, short=tiny_gguf.SHORT
-    )
+    return of_library(local_models.llama_cpp(), folder)
 
 
-def hf(folder: Path, quantization: str = "none") -> Candidate:
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    from tests.support import tiny_safetensors
-
-    model = tiny_safetensors.write(folder / "tiny", ends=True)
-    table = {"backend": "hf", "model": str(model), "quantization": quantization, "device": "cpu"}
-    settings = load_settings(env={}, instances=[{"name": name, **table} for name in ("a", "b")])
-    return Candidate(spec=settings.instances[0], settings=settings, long="rain", short="good night")
+def hf(folder: Path) -> Candidate:
+    return of_library(local_models.hf(), folder, "rain", "good night")
 
 
 def hf_nf4(folder: Path) -> Candidate:
-    pytest.importorskip("bitsandbytes")
-    return hf(folder, "nf4")
+    return of_library(local_models.hf_nf4(), folder, "rain", "good night")
 
 
 def mlx(folder: Path) -> Candidate:
-    pytest.importorskip("mlx_lm")
-    from tests.support import tiny_safetensors
+    return of_library(local_models.mlx(), folder)
 
-    model = tiny_safetensors.write(folder / "tiny", ends=True)
-    table = {"name": "inst0", "backend": "mlx", "model": str(model)}
+
+def of_library(
+    library: Library, folder: Path, long: str | None = None, short: str | None = None
+) -> Candidate:
+    """With prompts of its own, or those that the model was made for."""
+    model = library.write(folder, ends=True)
+    table = {"name": "inst0", **library.table, "model": str(model)}
     settings = load_settings(env={}, instances=[table])
-    return Candidate(
-        spec=settings.instances[0],
-        settings=settings,
-        long=tiny_safetensors.LONG,
-        short=tiny_safetensors.SHORT,
-    )
+    tiny = library.tiny
+    return Candidate(settings.instances[0], settings, long or tiny.LONG, short or tiny.SHORT)
 
 
 def openai(folder: Path, api: str = "chat") -> Candidate:
     pytest.importorskip("openai")
     pytest.importorskip("llama_cpp.server.app")
-    from tests.support import llama_server
-
     servers = ExitStack()
     model = tiny_gguf.write(folder / "tiny.gguf", ends=True, plain=True)
     [server] = servers.enter_context(llama_server.serving(model, folder))
@@ -101,32 +87,24 @@ def openai_completions(folder: Path) -> Candidate:
     return openai(folder, "completions")
 
 
-def ollama(folder: Path, prefill: bool = False) -> Candidate:
-    pytest.importorskip("ollama")
-    from tests.support import fake_ollama
-
-    server = fake_ollama.FakeOllama()
-    table = {"backend": "ollama", "model": fake_ollama.MODEL, "base_url": server.url}
-    return of_words(server, {**table, "prefill": prefill})
+def ollama(folder: Path) -> Candidate:
+    return of_words(OLLAMA)
 
 
 def ollama_prefill(folder: Path) -> Candidate:
-    return ollama(folder, prefill=True)
+    return of_words(OLLAMA, prefill=True)
 
 
 def anthropic(folder: Path) -> Candidate:
-    pytest.importorskip("anthropic")
-    from tests.support import fake_anthropic
-
-    server = fake_anthropic.FakeAnthropic()
-    table = {"backend": "anthropic", "model": fake_anthropic.MODEL, "base_url": server.url}
-    return of_words(server, {**table, "api_key": fake_anthropic.KEY})
+    return of_words(ANTHROPIC)
 
 
-def of_words(server: FakeServer, table: dict[str, Any]) -> Candidate:
-    settings = load_settings(env={}, instances=[{"name": "inst0", **table}])
+def of_words(api: Api, **options: Any) -> Candidate:
+    """On a server of the tests, which has words instead of a model."""
+    pytest.importorskip(api.library)
     servers = ExitStack()
-    servers.callback(server.close)
+    server = servers.enter_context(api.serve())
+    settings = load_settings(env={}, instances=[{"name": "inst0", **api.table(server, **options)}])
     long, short, slow = word_model.LONG, word_model.SHORT, word_model.SLOW
     return Candidate(settings.instances[0], settings, long, short, slow, servers=servers)
 
