@@ -22,7 +22,8 @@ class Api:
     ``path``: where it is asked for an answer. ``away``: how an error says that the server at
     ``{url}`` cannot be reached. ``broken``: a pattern of what it says where an answer broke off.
     ``begin``: begins an answer with ONCE. ``word``: another word of it, as it is sent.
-    ``nonsense``: answers with what is no answer.
+    ``nonsense``: answers with what is no answer. ``stranger``: begins an answer with ONCE and goes
+    on with what has the form of one, and no sense.
     """
 
     library: str
@@ -34,6 +35,7 @@ class Api:
     begin: Callable[[Exchange], None]
     word: bytes
     nonsense: Callable[[Exchange], None]
+    stranger: Callable[[Exchange], None]
 
     def table(self, server: FakeServer, **options: Any) -> dict[str, Any]:
         """The table of an instance on this server."""
@@ -51,9 +53,21 @@ def _nonsense_of_anthropic(one: Exchange) -> None:
     one.end()
 
 
+def _stranger_of_anthropic(one: Exchange) -> None:
+    _begin_anthropic(one)
+    one.send(b'event: message_start\ndata: {"type": "message_start", "message": {}}\n\n')
+    one.end()
+
+
 def _begin_ollama(one: Exchange) -> None:
     one.begin("application/x-ndjson")
     one.send(_line(ONCE))
+
+
+def _stranger_of_ollama(one: Exchange) -> None:
+    _begin_ollama(one)
+    one.send(b'{"message": [1], "done": false}\n')
+    one.end()
 
 
 def _line(word: str) -> bytes:
@@ -73,6 +87,7 @@ ANTHROPIC = Api(
     begin=_begin_anthropic,
     word=f"event: content_block_delta\ndata: {json.dumps(_DELTA)}\n\n".encode(),
     nonsense=_nonsense_of_anthropic,
+    stranger=_stranger_of_anthropic,
 )
 OLLAMA = Api(
     library="ollama",
@@ -84,4 +99,5 @@ OLLAMA = Api(
     begin=_begin_ollama,
     word=_line(" a"),
     nonsense=lambda one: one.reply(200, "<html>Sign in</html>"),
+    stranger=_stranger_of_ollama,
 )

@@ -46,6 +46,20 @@ def test_an_answer_that_breaks_off_may_be_tried_again(
     assert text_of(pieces_of(backend, SHORT)) == GREETING
 
 
+def test_an_answer_that_goes_on_with_what_is_none_may_be_tried_again(
+    api: Api, backend: Backend, server: FakeServer
+) -> None:
+    server.script.append(api.stranger)
+    pieces = backend.stream(run_of(LONG))
+    assert next(pieces).text == ONCE
+
+    with pytest.raises(BackendError, match="what it sent is no part of an answer") as raised:
+        next(pieces)
+
+    assert raised.value.retriable
+    assert text_of(pieces_of(backend, SHORT)) == GREETING
+
+
 def test_a_server_that_does_not_come_is_named(api: Api, server: FakeServer) -> None:
     backend = created(api.table(server), load_timeout_s=0.01)
     server.close()

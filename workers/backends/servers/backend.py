@@ -19,6 +19,9 @@ from workers.backends.servers.quiet_http import quiet_http
 
 HEALTH_S = 5.0
 
+# What is raised where JSON is read that has not the form of the API.
+_OF_ANOTHER_FORM = (AttributeError, LookupError, TypeError, ValueError)
+
 
 class Client(Protocol):
     """Asks one server about one model, in one event loop. ``where``: the server, for sentences."""
@@ -135,9 +138,12 @@ class ServerBackend(ABC, Generic[C, Facts]):
                     if piece.prompt_tokens:
                         self._count.learn(run.request, piece.prompt_tokens)
                     yield piece
-            except BackendError:
-                if not run.stop.is_set():  # an answer that was stopped has no end
+            except (BackendError, *_OF_ANOTHER_FORM) as error:
+                if run.stop.is_set():  # an answer that was stopped has no end
+                    return
+                if isinstance(error, BackendError):
                     raise
+                raise self._no_answer(client) from error
 
     def forget(self, tenant: str, session_id: str | None = None) -> None:
         """It keeps nothing; the server's cache has no names of sessions."""
@@ -163,6 +169,13 @@ class ServerBackend(ABC, Generic[C, Facts]):
         if loaded is not None:
             io, client = loaded
             io.close(client.close())
+
+    def _no_answer(self, client: C) -> BackendError:
+        return BackendError(
+            f"The connection to {client.where} was lost (what it sent is no part of an answer).",
+            backend=self._backend,
+            retriable=True,
+        )
 
     def _require_loaded(self) -> tuple[IoThread, C]:
         if self._loaded is None:
