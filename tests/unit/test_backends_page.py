@@ -10,20 +10,20 @@ import pytest
 
 from workers.backends.anthropic import backend as anthropic
 from workers.backends.base import OPTIONS
-from workers.backends.hf import backend as hf
-from workers.backends.llama import backend as llama
-from workers.backends.mlx import backend as mlx
+from workers.backends.hf.backend import HfBackend
+from workers.backends.llama.backend import LlamaCppBackend
+from workers.backends.mlx.backend import MlxBackend
 from workers.backends.ollama import backend as ollama
 from workers.backends.openai.dialect import OPENAI, OTHER
-from workers.backends.vllm_engine import backend as vllm_engine
+from workers.backends.vllm_engine.backend import VllmEngineBackend
 
 PAGE = (Path(__file__).parents[2] / "docs" / "backends.md").read_text("utf-8")
 OF_ALL = {"temperature", "top_p", "top_k", "stop"}
 TAKEN: dict[str, Collection[str]] = {
-    "llama_cpp": llama.OPTIONS,
-    "hf": hf.OPTIONS | {"response_format"},  # by llguidance, which its extra brings
-    "mlx": mlx.OPTIONS,
-    "vllm_engine": vllm_engine.OPTIONS,
+    "llama_cpp": LlamaCppBackend.options,
+    "hf": HfBackend.options | {"response_format"},  # by llguidance, which its extra brings
+    "mlx": MlxBackend.options,
+    "vllm_engine": VllmEngineBackend.options,
     "openai": OTHER.options("chat"),
     "ollama": ollama.OPTIONS,
     "anthropic": anthropic.OPTIONS,
