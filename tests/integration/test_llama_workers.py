@@ -1,11 +1,10 @@
-"""Real workers on llama.cpp with a tiny random model."""
+"""What only workers on llama.cpp do: its own counts, its files, its options."""
 
 from __future__ import annotations
 
 import json
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,15 @@ import llama_cpp
 
 from ledger import keys
 from ledger.redis_client import Ledger
-from ledger.stream import replay
 from producer import ContextTooLong, InvalidRequest, LLMClient
-from tests.conftest import StartWorkers
-from tests.support import servers, tiny_gguf
+from tests.conftest import ON_ONE_SERVER, StartWorkers
+from tests.support import tiny_gguf
 from tests.support.command import apexq
 from tests.support.commands import celery
 from tests.support.sentences import is_one_sentence
 from tests.support.workers import Worker
 
-AGENTS = ("Planner", "Coder", "Runner", "Critic", "Summarizer")
-LONG = 1500  # tokens of an answer that is still under way when the next job comes
-
-
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server: what is tested here is the model."""
-    with servers.server(servers.embedded(), tmp_path_factory.mktemp("valkey")) as (url, _):
-        yield url
+pytestmark = ON_ONE_SERVER
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +42,6 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def greedy(prompt: str, agent: str, **options: Any) -> dict[str, Any]:
     return {"prompt": prompt, "agent_id": agent, "temperature": 0, "max_tokens": 300, **options}
-
-
-def test_five_agents_at_once_get_what_each_gets_alone(
-    client: LLMClient, start_workers: StartWorkers, env: dict[str, str]
-) -> None:
-    start_workers("inst0", "inst1", env=env)
-    asked = [
-        greedy(f"question {n} of {agent}", agent, session_id=f"s{n % 2}")
-        for n in range(4)
-        for agent in AGENTS
-    ]
-
-    together = [job.result(timeout=60) for job in [client.submit(**one) for one in asked]]
-    alone = [client.submit(**one).result(timeout=60) for one in asked]
-
-    assert [result.text for result in together] == [result.text for result in alone]
-    assert len({result.text for result in together}) == len(asked)
-    assert {result.instance for result in together} == {"inst0", "inst1"}
-    assert {result.usage.completion_tokens for result in together} == {300}
 
 
 def test_token_counts_are_llama_cpps_own(
@@ -110,49 +81,6 @@ def test_a_second_turn_of_a_session_reads_only_the_new_tokens(
     assert second.usage.cached_tokens == known
     assert second.usage.prompt_tokens - known < 25
     assert first.usage.cached_tokens == 0
-
-
-def test_a_preempted_answer_ends_as_if_it_had_not_been(
-    client: LLMClient, start_workers: StartWorkers, env: dict[str, str], ledger: Ledger
-) -> None:
-    start_workers("inst0", env=env)
-    story = greedy("tell a long story", "Planner", priority="LOW", max_tokens=LONG)
-    undisturbed = client.submit(**story).result(timeout=60)
-
-    low = client.submit(**story)
-    events = low.stream(timeout_s=30)
-    next(events)
-    urgent = [
-        client.submit(**greedy(f"quick {n}", "Planner", priority="URGENT", max_tokens=5))
-        for n in range(3)
-    ]
-
-    assert all(job.result(timeout=30).usage.completion_tokens == 5 for job in urgent)
-    result = low.result(timeout=60)
-    assert result.text == undisturbed.text
-    assert result.usage.completion_tokens == LONG
-    assert result.usage.cached_tokens == result.usage.prompt_tokens  # it was not read again
-    assert "".join(event.text for event in low.stream(timeout_s=5)) == undisturbed.text
-    kinds = [event.reason for event in replay(ledger, low.id) if event.kind == "requeued"]
-    assert "yield" in kinds
-
-
-def test_a_worker_that_is_killed_leaves_text_that_another_one_continues(
-    client: LLMClient, start_workers: StartWorkers, env: dict[str, str]
-) -> None:
-    (worker,) = start_workers("inst0", env=env)
-    story = greedy("tell a long story", "Planner", max_tokens=LONG)
-    undisturbed = client.submit(**story).result(timeout=60)
-
-    job = client.submit(**story)
-    next(job.stream(timeout_s=30))
-    (child,) = psutil.Process(worker.process.pid).children()
-    child.kill()
-    result = job.result(timeout=60)
-
-    assert result.attempt == 2
-    assert result.text == undisturbed.text
-    assert result.usage == undisturbed.usage
 
 
 def test_what_a_request_does_wrong_fails_that_job_alone(
