@@ -13,7 +13,7 @@ from ledger.errors import BackendError
 from ledger.messages import TokenLogprob
 from workers.backends.base import Piece
 from workers.backends.servers.joined import joined
-from workers.backends.servers.logprob import logprob_of
+from workers.backends.servers.logprob import logprobs_of
 
 NOTHING = Piece("", 0)
 
@@ -72,14 +72,9 @@ class OllamaAnswer:
         logprobs: tuple[TokenLogprob, ...] = ()
         tokens = int(bool(text or reasoning or calls))
         if self._top is not None:
-            logprobs = tuple(self._logprobs(line, self._top))
+            logprobs = logprobs_of(line.get("logprobs"), self._top)
             tokens = len(logprobs)
         return Piece(text, tokens, logprobs=logprobs, reasoning=reasoning, tool_calls=calls)
-
-    def _logprobs(self, line: Mapping[str, Any], top: int) -> Iterator[TokenLogprob]:
-        for one in line.get("logprobs") or ():
-            likely = ((each["token"], each["logprob"]) for each in one.get("top_logprobs") or ())
-            yield logprob_of(one["token"], one["logprob"], likely, top)
 
     def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
         """A call as a delta of OpenAI's form; Ollama sends each as a whole."""

@@ -16,7 +16,7 @@ from workers.backends.base import Abilities, Piece, Run
 from workers.backends.openai.body import Body
 from workers.backends.openai.endpoints import Endpoint, Endpoints
 from workers.backends.openai.errors import Errors
-from workers.backends.openai.pieces import BROKEN_OFF, Reader
+from workers.backends.openai.reader import BROKEN_OFF, Reader
 from workers.backends.openai.tokenizer import Tokenizer
 from workers.backends.servers.likely_count import LikelyCount
 

@@ -1,8 +1,9 @@
-"""How likely a token was, as a server tells it."""
+"""How likely tokens were, as a server tells it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ledger.messages import TokenLogprob
 from workers.backends.base import LEAST_LOGPROB
@@ -24,6 +25,19 @@ def logprob_of(
     best = sorted(likely, key=lambda pair: -pair[1])[:most]
     top = tuple(_entry(one, value) for one, value in best)
     return TokenLogprob(id=NO_ID, text=text, logprob=max(LEAST_LOGPROB, logprob), top=top)
+
+
+def logprobs_of(told: Iterable[Mapping[str, Any]] | None, most: int) -> tuple[TokenLogprob, ...]:
+    """Tokens in the form of OpenAI's chat API, which Ollama has too."""
+    return tuple(
+        logprob_of(
+            one["token"],
+            one["logprob"],
+            ((each["token"], each["logprob"]) for each in one.get("top_logprobs") or ()),
+            most,
+        )
+        for one in told or ()
+    )
 
 
 def _entry(text: str, logprob: float) -> TokenLogprob:

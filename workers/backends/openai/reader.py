@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
-from ledger.messages import TokenLogprob
 from workers.backends.base import Piece
+from workers.backends.openai.delta import Delta, Json, delta_of
 from workers.backends.servers.joined import joined
-from workers.backends.servers.logprob import logprob_of
 
-Json = dict[str, Any]
 Finish = Literal["stop", "length", "tool_calls"]
 FINISHES: dict[str, Finish] = {
     "length": "length",
@@ -19,23 +17,6 @@ FINISHES: dict[str, Finish] = {
     "function_call": "tool_calls",
 }
 BROKEN_OFF = ("abort", "error")  # the server gave up
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What one chunk adds, whichever API it comes from."""
-
-    text: str = ""
-    reasoning: str = ""
-    refusal: str = ""
-    tool_calls: tuple[Json, ...] = ()
-    logprobs: tuple[TokenLogprob, ...] = ()
-    finish_reason: str | None = None
-
-    @property
-    def says_something(self) -> bool:
-        """Whether it stands for a token at least."""
-        return bool(self.text or self.reasoning or self.tool_calls)
 
 
 class Reader:
@@ -153,47 +134,3 @@ class Reader:
     def _cached(self) -> int:
         details = self._usage.get("prompt_tokens_details") or {}
         return int(details.get("cached_tokens") or 0) if self._whole else 0
-
-
-def delta_of(choice: Json, top: int | None) -> Delta:
-    """What a chunk's choice says, in either API."""
-    finish, logprobs = choice.get("finish_reason"), choice.get("logprobs") or {}
-    said = choice.get("delta")
-    if said is None:
-        return Delta(
-            text=choice.get("text") or "",
-            logprobs=_of_completions(logprobs, top),
-            finish_reason=finish,
-        )
-    return Delta(
-        text=said.get("content") or "",
-        # vLLM and OpenRouter call it the one, DeepSeek and LM Studio the other.
-        reasoning=said.get("reasoning") or said.get("reasoning_content") or "",
-        refusal=said.get("refusal") or "",
-        tool_calls=tuple(said.get("tool_calls") or ()),
-        logprobs=_of_chat(logprobs, top),
-        finish_reason=finish,
-    )
-
-
-def _of_chat(logprobs: Json, top: int | None) -> tuple[TokenLogprob, ...]:
-    if top is None:
-        return ()
-    return tuple(
-        logprob_of(
-            one["token"],
-            one["logprob"],
-            ((each["token"], each["logprob"]) for each in one.get("top_logprobs") or ()),
-            top,
-        )
-        for one in logprobs.get("content") or ()
-    )
-
-
-def _of_completions(logprobs: Json, top: int | None) -> tuple[TokenLogprob, ...]:
-    if top is None:
-        return ()
-    texts = logprobs.get("tokens") or ()
-    likely = logprobs.get("top_logprobs") or [{}] * len(texts)
-    places = zip(texts, logprobs.get("token_logprobs") or (), likely, strict=False)
-    return tuple(logprob_of(text, value, (best or {}).items(), top) for text, value, best in places)

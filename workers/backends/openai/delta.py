@@ -1,0 +1,58 @@
+"""What a chunk of OpenAI's streams adds to an answer, chat or completions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.messages import TokenLogprob
+from workers.backends.servers.logprob import logprob_of, logprobs_of
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one chunk adds, whichever API it comes from."""
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[Json, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: str | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it stands for a token at least."""
+        return bool(self.text or self.reasoning or self.tool_calls)
+
+
+def delta_of(choice: Json, top: int | None) -> Delta:
+    """What a chunk's choice says, in either API; ``top``: alternatives of each token, where they
+    were asked for.
+    """
+    finish, logprobs = choice.get("finish_reason"), choice.get("logprobs") or {}
+    said = choice.get("delta")
+    if said is None:
+        return Delta(
+            text=choice.get("text") or "",
+            logprobs=() if top is None else _of_completions(logprobs, top),
+            finish_reason=finish,
+        )
+    return Delta(
+        text=said.get("content") or "",
+        # vLLM and OpenRouter call it the one, DeepSeek and LM Studio the other.
+        reasoning=said.get("reasoning") or said.get("reasoning_content") or "",
+        refusal=said.get("refusal") or "",
+        tool_calls=tuple(said.get("tool_calls") or ()),
+        logprobs=() if top is None else logprobs_of(logprobs.get("content"), top),
+        finish_reason=finish,
+    )
+
+
+def _of_completions(logprobs: Json, top: int) -> tuple[TokenLogprob, ...]:
+    texts = logprobs.get("tokens") or ()
+    likely = logprobs.get("top_logprobs") or [{}] * len(texts)
+    places = zip(texts, logprobs.get("token_logprobs") or (), likely, strict=False)
+    return tuple(logprob_of(text, value, (best or {}).items(), top) for text, value, best in places)
