@@ -7,6 +7,7 @@ import signal
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,24 +55,24 @@ def scale(
     if state is None:
         raise StackFailed(f"No stack is up in {place.path}; start one with `apexq up --detach`.")
     leaving = state.instances[wanted:]
-    ledger = Ledger(state.redis_url)
-    try:
-        moved = sum(
-            drive(ledger, draining.drain(name, settings.absent_s)).moved for name in leaving
-        )
-        _await_idle(ledger, leaving, patience_s)
+    told = False
+    with closing(Ledger(state.redis_url)) as ledger:
         try:
+            moved = sum(
+                drive(ledger, draining.drain(name, settings.absent_s)).moved for name in leaving
+            )
+            _await_idle(ledger, leaving, patience_s)
+            told = True
             now = _grant(place, state, wanted, timeout_s).instances
-        except ApexError:
-            for name in leaving:
-                drive(ledger, draining.resume(name, settings.absent_s))
+        except BaseException as error:  # Ctrl-C too, unless they are being stopped by then
+            if not told or isinstance(error, ApexError):
+                for name in leaving:
+                    drive(ledger, draining.resume(name, settings.absent_s))
             raise
         for name in leaving:
-            ledger.run(rehoming.retire(name))
+            ledger.run(rehoming.retire(name))  # where it has jobs, once it has none
         for name in now[len(state.instances) :]:  # it may have been drained when it was up before
             moved += drive(ledger, draining.resume(name, settings.absent_s)).moved
-    finally:
-        ledger.close()
     return Scaled(now, leaving, moved)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from producer import LLMClient
 from producer.cli.options import local_settings
 from producer.local import detached
-from tests.support.command import apexq, assert_one_line
+from tests.support.command import DONE_S, apexq, assert_one_line, started
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,22 @@ def test_a_stack_grows_and_shrinks_under_load_and_loses_nothing() -> None:
         assert (done["instances"], done["stopped"]) == (["inst0"], ["inst1", "inst2"])
         assert states() == {"inst0": "ready"}
         assert {str(job.outcome(timeout=60).state) for job in many} == {"succeeded"}
+
+
+def test_ctrl_c_while_it_waits_for_what_runs_leaves_all_as_it_was() -> None:
+    up = apexq("up", "--instances", "2", "--detach", APEX_MOCK_DIRECTIVES="1")
+    assert up.returncode == 0, up.stderr
+    with LLMClient(local_settings()) as client:
+        long = client.submit("[[mock tokens=9999 tps=20]]", agent_id="Coder", instance="inst1")
+        next(iter(long.stream()))
+        with started("scale", "1") as process:
+            eventually(lambda: states()["inst1"] == "drained")
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=DONE_S)
+        assert process.returncode == 130
+        assert_one_line(err.lstrip(), "Interrupted.")
+        assert states() == {"inst0": "ready", "inst1": "ready"}
+        long.cancel()
 
 
 def test_a_drained_instance_is_shown_until_it_is_resumed() -> None:
