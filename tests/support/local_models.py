@@ -24,8 +24,8 @@ class Library:
     ``table``: of an instance. ``tiny``: what writes its model. ``begins``: its tokenizer itself
     begins a prompt with a token. ``ahead``: it has read the last token of an answer, too, when that
     ends. ``modules``: what is not imported before the model is loaded.
-    ``tokens``: of an answer that is gone on from, in ``cuts`` places at most. ``turn``: tokens of
-    one answer among many.
+    ``tokens``: of an answer that is gone on from, in ``cuts`` places at most, or a ``few``.
+    ``turn``: tokens of one answer among many.
     """
 
     table: dict[str, Any]
@@ -36,6 +36,11 @@ class Library:
     tokens: int
     cuts: int
     turn: int
+
+    @property
+    def few(self) -> int:
+        """Places, where each costs more time."""
+        return self.cuts // 2
 
     def write(self, folder: Path, name: str = "tiny", **options: Any) -> Path:
         """Writes the model into the folder."""
@@ -60,7 +65,7 @@ def llama_cpp() -> Library:
         ahead=False,
         modules=("llama_cpp", "numpy"),
         tokens=150,
-        cuts=150,
+        cuts=300,  # all of them
         turn=60,
     )
 
@@ -78,8 +83,8 @@ def hf(quantization: str = "none", tokens: int = 60) -> Library:
         ahead=False,
         modules=("torch", "transformers", "bitsandbytes", "peft"),
         tokens=tokens,
-        cuts=20,
-        turn=20,
+        cuts=22,
+        turn=15,
     )
 
 
