@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ import psutil
 import pytest
 
 from ledger.redis_client import Ledger
+from ledger.settings import load_settings
 from ledger.stream import replay
 from producer import LLMClient
-from tests.conftest import ON_ONE_SERVER, StartWorkers
-from tests.support import local_models
+from tests.support import local_models, servers
 from tests.support.gates import begun
+from tests.support.workers import Worker, working
 
-pytestmark = ON_ONE_SERVER
+INSTANCES = ("inst0", "inst1")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def llama_cpp(folder: Path) -> Model:
 def hf_nf4(folder: Path) -> Model:
     model = local_models.hf_nf4().write(folder)
     table = {"backend": "hf_cuda", "model": str(model), "quantization": "nf4", "device": "cpu"}
-    tables = [{"name": name, **table} for name in ("inst0", "inst1")]
+    tables = [{"name": name, **table} for name in INSTANCES]
     return Model({"APEX_LLM_INSTANCES": json.dumps(tables)}, "libtorch", long=400)
 
 
@@ -69,15 +70,52 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return made(tmp_path_factory.mktemp("model"))
 
 
+@pytest.fixture(scope="module")
+def workers(
+    model: Model, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, list[Worker]]]:
+    """A server's URL, and two workers of the model for all tests of it: each takes long to load."""
+    folder = tmp_path_factory.mktemp("workers")
+    with (
+        servers.server(servers.embedded(), folder) as (url, _),
+        working(url, folder, *INSTANCES, env=model.env) as workers,
+    ):
+        yield url, workers
+
+
+@pytest.fixture
+def client(workers: tuple[str, list[Worker]]) -> Iterator[LLMClient]:
+    url, _ = workers
+    with LLMClient(load_settings(env={}, redis_url=url)) as client:
+        yield client
+
+
+@pytest.fixture
+def ledger(workers: tuple[str, list[Worker]]) -> Iterator[Ledger]:
+    url, _ = workers
+    ledger = Ledger(url)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def worker(workers: tuple[str, list[Worker]]) -> psutil.Process:
+    """The parent of the first instance."""
+    _, [first, _] = workers
+    return psutil.Process(first.process.pid)
+
+
 def greedy(prompt: str, agent: str, max_tokens: int, **options: Any) -> dict[str, Any]:
     given = {"prompt": prompt, "agent_id": agent, "temperature": 0, "max_tokens": max_tokens}
     return {**given, "cache": False, **options}
 
 
-def test_agents_at_once_get_what_each_gets_alone(
-    client: LLMClient, start_workers: StartWorkers, model: Model
-) -> None:
-    start_workers("inst0", "inst1", env=model.env)
+def of_the_first(prompt: str, max_tokens: int, **options: Any) -> dict[str, Any]:
+    """For the first instance, whoever asks."""
+    return greedy(prompt, "Planner", max_tokens, instance=INSTANCES[0], **options)
+
+
+def test_agents_at_once_get_what_each_gets_alone(client: LLMClient, model: Model) -> None:
     asked = [
         greedy(f"question {n} of {agent}", agent, model.tokens, session_id=f"s{n % 2}")
         for n in range(4)
@@ -89,22 +127,19 @@ def test_agents_at_once_get_what_each_gets_alone(
 
     assert [result.text for result in together] == [result.text for result in alone]
     assert len({result.text for result in together}) == len(asked)
-    assert {result.instance for result in together} == {"inst0", "inst1"}
+    assert {result.instance for result in together} == set(INSTANCES)
     assert {result.usage.completion_tokens for result in together} == {model.tokens}
 
 
 def test_a_preempted_answer_ends_as_if_it_had_not_been(
-    client: LLMClient, start_workers: StartWorkers, model: Model, ledger: Ledger
+    client: LLMClient, ledger: Ledger, model: Model
 ) -> None:
     # Given
-    start_workers("inst0", env=model.env)
-    story = greedy("tell a long story", "Planner", model.long, priority="LOW")
+    story = of_the_first("tell a long story", model.long, priority="LOW")
     undisturbed = client.submit(**story).result(timeout=60)
     # When
     low = begun(client.submit(**story))
-    urgent = [
-        client.submit(**greedy(f"quick {n}", "Planner", 5, priority="URGENT")) for n in range(3)
-    ]
+    urgent = [client.submit(**of_the_first(f"quick {n}", 5, priority="URGENT")) for n in range(3)]
     # Then
     assert all(job.result(timeout=30).usage.completion_tokens == 5 for job in urgent)
     result = low.result(timeout=60)
@@ -115,32 +150,27 @@ def test_a_preempted_answer_ends_as_if_it_had_not_been(
     assert "yield" in [one.reason for one in replay(ledger, low.id) if one.kind == "requeued"]
 
 
+def test_the_workers_parent_never_imports_the_library(model: Model, worker: psutil.Process) -> None:
+    (child,) = worker.children()
+
+    assert not any(model.binary in name for name in mapped_by(worker))
+    assert any(model.binary in name for name in mapped_by(child))
+
+
 def test_a_worker_that_is_killed_leaves_text_that_another_one_continues(
-    client: LLMClient, start_workers: StartWorkers, model: Model
+    client: LLMClient, model: Model, worker: psutil.Process
 ) -> None:
-    (worker,) = start_workers("inst0", env=model.env)
-    story = greedy("tell a long story", "Planner", model.long)
+    story = of_the_first("tell a long story", model.long)
     undisturbed = client.submit(**story).result(timeout=60)
 
     job = begun(client.submit(**story))
-    (child,) = psutil.Process(worker.process.pid).children()
+    (child,) = worker.children()
     child.kill()
     result = job.result(timeout=60)
 
     assert result.attempt == 2
     assert result.text == undisturbed.text
     assert result.usage == undisturbed.usage
-
-
-def test_the_workers_parent_never_imports_the_library(
-    start_workers: StartWorkers, model: Model
-) -> None:
-    (worker,) = start_workers("inst0", env=model.env)
-    parent = psutil.Process(worker.process.pid)
-    (child,) = parent.children()
-
-    assert not any(model.binary in name for name in mapped_by(parent))
-    assert any(model.binary in name for name in mapped_by(child))
 
 
 def mapped_by(process: psutil.Process) -> list[str]:
