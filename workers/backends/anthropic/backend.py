@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import BackendMissing
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.anthropic.options import AnthropicOptions
-from workers.backends.anthropic.request import body_of, wants_any_json
+from workers.backends.anthropic.request import body_of
+from workers.backends.anthropic.tools import wants_any_json
 from workers.backends.base import Abilities, Run, Say
 from workers.backends.options import parse
 from workers.backends.servers.backend import ServerBackend
