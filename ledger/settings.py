@@ -46,7 +46,7 @@ __all__ = ["BudgetSpec", "InstanceSpec", "Settings", "load_settings"]
 DEFAULT_INSTANCES = 5
 DAY_S = 86_400.0
 _TRUTHS = (bool, bool | None)
-SECRET = ("api_key", "redis_url")
+SECRET = ("api_key", "api_base", "redis_url")
 
 
 def _url(url: str) -> str:
@@ -108,7 +108,7 @@ class Settings(BaseModel):
     api_key: ApiKey | None = setting(None, "LLM_API_KEY",
         about="Key for the API of `remote`, `openai`, `vllm` and `anthropic`; never shown.")
     api_base: Url | None = setting(None, "LLM_API_BASE",
-        about="Base URL of the backend's API.")
+        about="Base URL of the backend's API.", repr=False)
     load_timeout_s: Seconds = setting(600.0, "APEX_LOAD_TIMEOUT_S",
         about="How long a model may take to load.")
 

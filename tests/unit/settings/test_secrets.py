@@ -10,9 +10,12 @@ from tests.support.configured import complaint, load
 
 def test_secrets_are_never_shown() -> None:
     spec = InstanceSpec(name="a", backend="remote", options={"api_key": "hidden3"})
-    settings = load(
-        {"LLM_API_KEY": "hidden1", "REDIS_URL": "redis://:hidden2@h/0"}, instances=(spec,)
-    )
+    env = {
+        "LLM_API_KEY": "hidden1",
+        "REDIS_URL": "redis://:hidden2@h/0",
+        "LLM_API_BASE": "http://me:hidden4@h/v1",
+    }
+    settings = load(env, instances=(spec,))
     assert settings.api_key is not None
     assert settings.api_key.get_secret_value() == "hidden1"
     assert "hidden" not in repr(settings) + str(settings)
