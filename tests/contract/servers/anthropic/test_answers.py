@@ -9,14 +9,7 @@ import pytest
 pytest.importorskip("anthropic")
 
 from tests.contract.servers.anthropic.conftest import text
-from tests.support.fake_anthropic import (
-    PATH,
-    STOP,
-    FakeAnthropic,
-    block,
-    ended,
-    send_events,
-)
+from tests.support.fake_anthropic import PATH, STOP, FakeAnthropic, block, ended, send_events
 from tests.support.loaded import pieces_of, text_of
 from tests.support.word_model import GREETING, LONG, SHORT
 from workers.backends import Backend

@@ -8,16 +8,9 @@ import pytest
 
 pytest.importorskip("anthropic")
 
-from ledger.errors import (
-    BackendAuth,
-)
+from ledger.errors import BackendAuth
 from tests.support.apis import ANTHROPIC
-from tests.support.fake_anthropic import (
-    KEY,
-    MODEL,
-    FakeAnthropic,
-    refuse,
-)
+from tests.support.fake_anthropic import KEY, MODEL, FakeAnthropic, refuse
 from tests.support.loaded import created, loaded, pieces_of, text_of
 from tests.support.word_model import GREETING, SHORT
 

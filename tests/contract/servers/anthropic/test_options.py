@@ -8,15 +8,10 @@ import pytest
 
 pytest.importorskip("anthropic")
 
-from ledger.errors import (
-    InvalidSetting,
-)
+from ledger.errors import InvalidSetting
 from tests.contract.servers.anthropic.conftest import WEATHER
 from tests.support.apis import ANTHROPIC
-from tests.support.fake_anthropic import (
-    PATH,
-    FakeAnthropic,
-)
+from tests.support.fake_anthropic import PATH, FakeAnthropic
 from tests.support.loaded import created, loaded, pieces_of, text_of
 from tests.support.word_model import GREETING, SHORT
 from workers.backends import Backend

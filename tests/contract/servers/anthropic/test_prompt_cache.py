@@ -10,10 +10,7 @@ pytest.importorskip("anthropic")
 
 from tests.contract.servers.anthropic.conftest import WEATHER, text
 from tests.support.apis import ANTHROPIC
-from tests.support.fake_anthropic import (
-    PATH,
-    FakeAnthropic,
-)
+from tests.support.fake_anthropic import PATH, FakeAnthropic
 from tests.support.loaded import loaded, pieces_of
 from tests.support.word_model import SHORT
 from workers.backends import Backend

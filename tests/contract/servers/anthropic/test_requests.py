@@ -9,16 +9,10 @@ import pytest
 
 pytest.importorskip("anthropic")
 
-from ledger.errors import (
-    InvalidRequest,
-)
+from ledger.errors import InvalidRequest
 from tests.contract.servers.anthropic.conftest import CITY, WEATHER, text
 from tests.support.apis import ANTHROPIC
-from tests.support.fake_anthropic import (
-    MODEL,
-    PATH,
-    FakeAnthropic,
-)
+from tests.support.fake_anthropic import MODEL, PATH, FakeAnthropic
 from tests.support.loaded import loaded, pieces_of, text_of
 from tests.support.word_model import GREETING, SHORT
 from workers.backends import Backend

@@ -1,4 +1,4 @@
-"""Tools are offered and called in the form of OpenAI."""
+"""Tools are offered and called in OpenAI's form."""
 
 from __future__ import annotations
 

@@ -6,10 +6,7 @@ import pytest
 
 pytest.importorskip("ollama")
 
-from ledger.errors import (
-    BackendAuth,
-    to_record,
-)
+from ledger.errors import BackendAuth, to_record
 from tests.support.apis import OLLAMA
 from tests.support.fake_ollama import FakeOllama
 from tests.support.loaded import created, loaded, pieces_of

@@ -8,9 +8,7 @@ import pytest
 
 pytest.importorskip("ollama")
 
-from ledger.errors import (
-    InvalidSetting,
-)
+from ledger.errors import InvalidSetting
 from tests.support.apis import OLLAMA
 from tests.support.fake_ollama import MODEL, WINDOW, FakeOllama
 from tests.support.loaded import created, loaded, pieces_of

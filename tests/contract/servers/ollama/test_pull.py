@@ -6,9 +6,7 @@ import pytest
 
 pytest.importorskip("ollama")
 
-from ledger.errors import (
-    ModelNotFound,
-)
+from ledger.errors import ModelNotFound
 from tests.support.apis import OLLAMA
 from tests.support.fake_ollama import FakeOllama, send_lines
 from tests.support.loaded import created, pieces_of, text_of

@@ -8,9 +8,7 @@ import pytest
 
 pytest.importorskip("ollama")
 
-from ledger.errors import (
-    InvalidRequest,
-)
+from ledger.errors import InvalidRequest
 from tests.contract.servers.ollama.conftest import CITY
 from tests.support.fake_ollama import FakeOllama
 from tests.support.loaded import pieces_of

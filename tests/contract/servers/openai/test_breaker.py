@@ -7,10 +7,7 @@ import pytest
 pytest.importorskip("openai")
 
 from tests.contract.servers.openai.conftest import Over, Serve
-from tests.support.fake_openai import (
-    answers_with,
-    breaks_off_after,
-)
+from tests.support.fake_openai import answers_with, breaks_off_after
 from tests.support.loaded import pieces_of, text_of
 from tests.support.waiting import eventually
 from workers.backends.openai.breaker import Breaker

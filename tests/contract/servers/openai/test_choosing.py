@@ -12,9 +12,7 @@ pytest.importorskip("openai")
 
 from tests.contract.servers.openai.conftest import Over, Serve
 from tests.support import fake_openai
-from tests.support.fake_openai import (
-    answers_with,
-)
+from tests.support.fake_openai import answers_with
 from tests.support.loaded import pieces_of, run_of
 from workers.backends.openai.berths import Berths
 

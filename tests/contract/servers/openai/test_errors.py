@@ -19,13 +19,7 @@ from ledger.errors import (
 )
 from tests.contract.servers.openai.conftest import KEY, ErrorOf
 from tests.support import fake_openai
-from tests.support.fake_openai import (
-    MODEL,
-    Answer,
-    answers_with,
-    breaks_off_after,
-    refuses,
-)
+from tests.support.fake_openai import MODEL, Answer, answers_with, breaks_off_after, refuses
 from tests.support.loaded import loaded, pieces_of
 
 OPENAI_TOO_LONG = (

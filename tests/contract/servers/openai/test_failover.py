@@ -12,12 +12,7 @@ pytest.importorskip("openai")
 from ledger.errors import BackendAuth, BackendError, RateLimited
 from tests.contract.servers.openai.conftest import Over, Serve
 from tests.support import fake_openai, llama_server, tiny_gguf
-from tests.support.fake_openai import (
-    Answer,
-    answers_with,
-    breaks_off_after,
-    refuses,
-)
+from tests.support.fake_openai import Answer, answers_with, breaks_off_after, refuses
 from tests.support.loaded import pieces_of, request_of, run_of, text_of
 from tests.support.servers import free_port
 from workers.backends import Run

@@ -10,14 +10,7 @@ pytest.importorskip("openai")
 
 from ledger.errors import BackendError
 from tests.contract.servers.openai.conftest import Over, Serve
-from tests.support.fake_openai import (
-    Answer,
-    InTurn,
-    answers_with,
-    breaks_off_after,
-    chunk,
-    says,
-)
+from tests.support.fake_openai import Answer, InTurn, answers_with, breaks_off_after, chunk, says
 from tests.support.loaded import pieces_of, run_of, text_of, tokens_of
 
 WORDS = {100: "a", 101: " b", 102: " c", 103: " d", 104: "\N{OCTOPUS}"}
