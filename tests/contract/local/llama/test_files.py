@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("llama_cpp")
 
 from budgets import gguf, machine
-from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSetting
+from ledger.errors import ApexError, BackendError, InvalidSetting
 from ledger.settings import load_settings
 from tests.contract.local.conftest import Refusal
 from tests.support import tiny_gguf
@@ -143,12 +143,3 @@ def test_a_model_in_parts_needs_all_of_them(model: Path, refusal: Refusal) -> No
     first = model.rename(model.with_name("big-00001-of-00002.gguf"))
 
     assert "big-00002-of-00002.gguf" in refusal(first, InvalidSetting)
-
-
-def test_the_missing_library_is_named(
-    monkeypatch: pytest.MonkeyPatch, library: Library, model: Path
-) -> None:
-    monkeypatch.setattr("workers.backends.llama.backend.find_spec", lambda name: None)
-
-    with pytest.raises(BackendMissing, match=r"pip install 'apexq\[llama\]'"):
-        library.created(model)

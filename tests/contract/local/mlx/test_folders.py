@@ -9,10 +9,9 @@ import pytest
 
 pytest.importorskip("mlx_lm")
 
-from ledger.errors import ApexError, BackendError, BackendMissing, InvalidSetting
+from ledger.errors import ApexError, BackendError, InvalidSetting
 from tests.contract.local.conftest import Refusal
 from tests.support import tiny_safetensors
-from tests.support.local_models import Library
 
 
 @pytest.mark.parametrize(
@@ -66,12 +65,3 @@ def test_a_model_that_is_too_large_for_memory_is_refused_with_the_arithmetic(
 def test_a_model_must_be_named_and_be_there(tmp_path: Path, refusal: Refusal) -> None:
     assert "set APEX_LLM_MODEL_ID" in refusal(None, InvalidSetting)
     assert "no folder" in refusal(tmp_path / "nowhere", InvalidSetting)
-
-
-def test_the_missing_library_is_named(
-    monkeypatch: pytest.MonkeyPatch, library: Library, model: Path
-) -> None:
-    monkeypatch.setattr("workers.backends.mlx.backend.find_spec", lambda name: None)
-
-    with pytest.raises(BackendMissing, match=r"pip install 'apexq\[mlx\]'"):
-        library.created(model)
