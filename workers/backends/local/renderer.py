@@ -22,7 +22,7 @@ def renderer(tokenizer: Any, chat_format: str | None, *, backend: str) -> Render
     template = tokenizer.chat_template
     if isinstance(template, dict):
         template = template.get("default")
-    if chat_format == RAW or template is None:
+    if chat_format == RAW or not isinstance(template, str):
         return None
     bos, eos = (str(one or "") for one in (tokenizer.bos_token, tokenizer.eos_token))
     return ChatTemplate(template, bos=bos, eos=eos, backend=backend).render
