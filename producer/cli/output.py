@@ -101,6 +101,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def counted_are(number: int, what: str) -> str:
+    """``1 instance is``, ``5 instances are``."""
+    return f"{counted(number, what)} {'is' if number == 1 else 'are'}"
+
+
 def ago(seconds: float) -> str:
     """A time that has passed, in the largest unit that fits."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):

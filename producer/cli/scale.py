@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from producer.cli.options import json_option, local_settings
-from producer.cli.output import say, say_json
+from producer.cli.output import counted, counted_are, say, say_json
 from producer.local.scaling import scale
 
 
@@ -33,4 +33,5 @@ def command(instances: int, patience_s: float, as_json: bool) -> None:
         say_json(asdict(done))
         return
     stopped = f", {', '.join(done.stopped)} stopped" if done.stopped else ""
-    say(f"{len(done.instances)} instances are up{stopped}; {done.moved:,} waiting jobs moved.")
+    instances = counted_are(len(done.instances), "instance")
+    say(f"{instances} up{stopped}; {counted(done.moved, 'waiting job')} moved.")

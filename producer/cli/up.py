@@ -9,7 +9,7 @@ import click
 
 from ledger.settings import Settings, load_settings
 from producer.cli.options import json_option
-from producer.cli.output import complain, counted, say, say_aside, say_json
+from producer.cli.output import complain, counted_are, say, say_aside, say_json
 from producer.cli.watch import Watch
 from producer.fit import fits_of
 from producer.local import LocalStack, detached
@@ -84,9 +84,8 @@ def _announce(settings: Settings, url: str, as_json: bool, how_to_stop: str) -> 
     if as_json:
         say_json({"redis_url": url, "instances": [one.name for one in settings.instances]})
         return
-    count = len(settings.instances)
-    are = "is" if count == 1 else "are"
-    say(f"{counted(count, 'instance')} {are} ready. {how_to_stop} To use them from elsewhere:")
+    instances = counted_are(len(settings.instances), "instance")
+    say(f"{instances} ready. {how_to_stop} To use them from elsewhere:")
     say(f"export REDIS_URL={url}")
 
 

@@ -16,7 +16,7 @@ from producer.cli.edge import Exit, exit_code
 from producer.cli.lazy import LazyGroup
 from producer.cli.main import COMMANDS, EPILOG, cli
 from producer.cli.options import json_option
-from producer.cli.output import printable, table
+from producer.cli.output import counted_are, printable, table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 
@@ -159,6 +159,13 @@ def test_a_table_leaves_out_what_it_can_spare_where_the_terminal_is_narrow() -> 
     assert table(head, rows, spare=(1, 2), room=19) == "JOB  TENANT  STATE\n1    acme    queued"
     assert table(head, rows, spare=(1, 2), room=18) == "JOB  STATE\n1    queued"
     assert table(head, rows, spare=(1, 2), room=5) == "JOB\n1"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 jobs are"), (1, "1 job is"), (1000, "1,000 jobs are")]
+)
+def test_one_is_and_others_are(number: int, said: str) -> None:
+    assert counted_are(number, "job") == said
 
 
 def test_a_table_is_aligned() -> None:
