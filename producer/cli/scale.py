@@ -33,5 +33,5 @@ def command(instances: int, patience_s: float, as_json: bool) -> None:
         say_json(asdict(done))
         return
     stopped = f", {', '.join(done.stopped)} stopped" if done.stopped else ""
-    instances = counted_are(len(done.instances), "instance")
-    say(f"{instances} up{stopped}; {counted(done.moved, 'waiting job')} moved.")
+    up = counted_are(len(done.instances), "instance")
+    say(f"{up} up{stopped}; {counted(done.moved, 'waiting job')} moved.")
