@@ -43,6 +43,16 @@ def test_text_comes_out_whole_and_each_token_counts_once(given: tuple[str, list[
 
 
 @given(tokens(), STOPS)
+def test_a_token_without_text_waits_for_the_one_behind_it(
+    given: tuple[str, list[bytes]], stops: tuple[str, ...]
+) -> None:
+    _, pieces = given
+    *begun, _ = fed(pieces, stops)
+
+    assert all(bool(one.text) == bool(one.tokens) for one in begun)
+
+
+@given(tokens(), STOPS)
 def test_text_ends_before_the_stop_that_is_complete_first(
     given: tuple[str, list[bytes]], stops: tuple[str, ...]
 ) -> None:

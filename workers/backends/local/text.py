@@ -1,7 +1,8 @@
 """Tokens into text: only whole characters, and never a stop string or the beginning of one.
 
 What is handed out ends at a token's end, always, so that an answer can be continued from there and
-tokens and text agree. A token that cannot be handed out yet is held with all that follows it.
+tokens and text agree. That token has text: one without would be made, and counted, once more by
+whoever goes on. A token that cannot be handed out yet is held with all that follows it.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Text:
             passed += one.text
             if len(passed) > limit:
                 break
-            if one.whole:
+            if one.whole and one.text:
                 end, text = count, passed
         return Ready(text, self._drop(end))
 
