@@ -21,8 +21,8 @@ from ledger.settings import InstanceSpec, Settings, load_settings
 from producer.aio import AsyncLLMClient
 from producer.awaited import send_and_wait
 from producer.client import LLMClient
-from producer.local import LocalStack
 from producer.local.awaited import start_stack
+from producer.local.guest import GuestStack
 
 
 class ServersClient:
@@ -65,7 +65,7 @@ class ServersClient:
             **table,
         }
         self._spec = self._of_the_settings()
-        self._stack: LocalStack | None = None
+        self._stack: GuestStack | None = None
         self._client: AsyncLLMClient | None = None
         self._changing = asyncio.Lock()  # starts and ends go one after another
 
@@ -153,7 +153,7 @@ class ServersClient:
         """
         async with self._changing:
             if self._spec is None and self._stack is None:
-                stack = LocalStack([self._table], None, env=self._settings.to_env())
+                stack = GuestStack([self._table], None, env=self._settings.to_env())
                 await start_stack(stack)
                 self._stack = stack
         return self

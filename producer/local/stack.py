@@ -70,6 +70,7 @@ class LocalStack:
         self._env = child_env(self._given, env)
         self._settings: Settings | None = None
         self._supervised: Supervised | None = None
+        self._starter = 0  # process id
         self.pids: dict[str, int] = {}
 
     def start(self) -> Self:
@@ -95,8 +96,7 @@ class LocalStack:
 
     def stop(self) -> None:
         """Stops everything that this stack started. Does nothing if it is not up."""
-        # A forked copy of the caller must not stop what the caller still uses.
-        if self._supervised is None or self._starter != os.getpid():
+        if self._supervised is None or not self._may_stop:
             return
         self._supervised.stop()
         self._supervised, self._settings, self.pids = None, None, {}
@@ -110,6 +110,11 @@ class LocalStack:
         """
         if self._supervised is not None and self._supervised.wait(timeout_s) != 0:
             raise StackFailed("The stack ended by itself; the logs of its processes say why.")
+
+    @property
+    def _may_stop(self) -> bool:
+        """A forked copy of the caller must not stop what the caller still uses."""
+        return self._starter == os.getpid()
 
     @property
     def settings(self) -> Settings:

@@ -12,8 +12,10 @@ import pytest
 pytest.importorskip("openai")
 
 from ledger.errors import BackendError, InvalidSetting
+from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from producer import DualEndpointLLMClient, LLMBatchManager, LLMClient, LMStudioClient
+from routing.registry import read_registry
 from tests.conftest import StartWorkers
 from tests.support import fake_openai
 from tests.support.fake_openai import FakeOpenAI, InTurn, answers_with, breaks_off_after
@@ -25,6 +27,10 @@ HELLO = [{"role": "user", "content": "Say hello"}]
 def server() -> Iterator[FakeOpenAI]:
     with fake_openai.serving(answers_with("Hello", " there")) as server:
         yield server
+
+
+def names(ledger: Ledger) -> list[str]:
+    return [entry.name for entry in ledger.run(read_registry()).entries]
 
 
 def with_instance(redis_url: str, **table: object) -> tuple[Settings, dict[str, str]]:
@@ -50,6 +56,21 @@ def test_lm_studios_client_brings_its_own_worker(server: FakeOpenAI, redis_url: 
             assert (stats["waiting"], stats["running"], stats["state"]) == (0, 0, "ready")
 
     asyncio.run(talk())
+
+
+def test_what_it_brought_is_forgotten_with_it_and_may_come_again(
+    server: FakeOpenAI, ledger: Ledger, redis_url: str
+) -> None:
+    settings = load_settings(env={}, redis_url=redis_url)
+
+    async def talk() -> tuple[str, list[str]]:
+        async with LMStudioClient(server.url, settings=settings) as client:
+            answer = await client.chat(HELLO, max_tokens=9)
+            return answer.text, names(ledger)
+
+    for _ in range(2):
+        assert asyncio.run(talk()) == ("Hello there", ["lmstudio"])
+        assert names(ledger) == []
 
 
 def test_two_endpoints_of_the_settings_are_used_and_fail_over_unseen(

@@ -27,7 +27,7 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> list[SlowStack]:
         made.append(SlowStack(*args, **env))
         return made[-1]
 
-    monkeypatch.setattr(servers_client, "LocalStack", make)
+    monkeypatch.setattr(servers_client, "GuestStack", make)
     return made
 
 
