@@ -1,12 +1,10 @@
-"""Workers that are told to end, one or all of them, while they work: nothing is lost."""
+"""A worker that is told to end while it works: nothing is lost."""
 
 from __future__ import annotations
 
 import json
 import signal
 import time
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +20,7 @@ from tests.support.hands import LISTS
 from tests.support.numbered import numbers
 from tests.support.registering import register
 from tests.support.waiting import eventually
-from tests.support.workers import Worker, working
+from tests.support.workers import Worker
 
 SHORT_GRACE = {"APEX_GRACE_S": "0.3"}
 LONG_GRACE = {"APEX_GRACE_S": "30", "APEX_LEASE_S": "2"}  # it outlasts the lease by far
@@ -149,37 +147,3 @@ def test_a_job_of_a_newer_release_waits_for_a_newer_worker_and_keeps_nobody_wait
     # And once it can be read, which is what an upgrade changes, it runs
     ledger.redis.set(name, json.dumps(today))
     assert newer.outcome(timeout=20).text.startswith("Hello")
-
-
-def test_a_rolling_restart_of_five_workers_under_load_fails_no_job(
-    redis_url: str, client: LLMClient, ledger: Ledger, tmp_path: Path
-) -> None:
-    # Given five workers at work: short jobs, and some that outlast the grace period
-    names = [f"inst{number}" for number in range(5)]
-    with ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(working(redis_url, tmp_path, name, env=SHORT_GRACE))[0]
-            for name in names
-        }
-        jobs, tokens = [], [300 if n % 10 == 0 else 20 for n in range(40)]
-        # When each is replaced in turn, while jobs keep coming
-        for name in names:
-            jobs += client.submit_many(
-                {
-                    "prompt": f"[[mock tokens={count} tps=200]]",
-                    "agent_id": f"agent{n % 25}",
-                    "priority": ("LOW", "NORMAL", "HIGH")[n % 3],
-                    "max_tokens": 300,
-                }
-                for n, count in enumerate(tokens)
-            )
-            eventually(lambda name=name: ledger.redis.zcard(keys.running(name)))
-            end(workers[name])
-            stack.enter_context(working(redis_url, tmp_path, name, env=SHORT_GRACE))
-        # Then
-        records = [job.outcome(timeout=90) for job in jobs]
-    assert {record.state for record in records} == {State.SUCCEEDED}
-    assert {record.attempt for record in records} == {1}
-    for record, count in zip(records, tokens * len(names), strict=True):
-        assert numbers(record.text) == list(range(count))
-    assert client.get_stats()["tokens_held"] == 0
