@@ -15,6 +15,7 @@ from ledger.stream import replay
 from ledger.usage import read_tenants, read_usage
 from tests.support.ledger_model.books import Books
 from tests.support.ledger_model.job import Job
+from tests.support.ledger_model.queues import Queues, read_queues
 from tests.support.ledger_model.wake_up import id_of
 
 
@@ -36,8 +37,10 @@ def budgets_add_up(books: Books) -> None:
 
 
 def idle_sessions_and_episodes_go_and_no_other_level(books: Books) -> None:
+    pipe = books.redis.pipeline(transaction=False)
     for model in books.accounts.values():
-        ttl_ms = books.redis.pttl(model.level.key)
+        pipe.pttl(model.level.key)
+    for model, ttl_ms in zip(books.accounts.values(), pipe.execute(), strict=True):
         goes = model.level.keep_s is not None and not model.held
         assert ttl_ms == -2 or (ttl_ms > 0) == goes, model.level
 
@@ -91,20 +94,19 @@ def streams_have_no_gap_and_one_end(books: Books) -> None:
         assert tokens == job.made, job
 
 
-def each_job_is_in_the_one_place_of_its_state(books: Books) -> None:
+def each_job_is_in_the_one_place_of_its_state(books: Books, queues: Queues) -> None:
     where: dict[str, list[str]] = {job_id: [] for job_id in books.jobs}
     for name in books.places:
-        sets = {"waiting": keys.waiting, "woken": keys.woken, "running": keys.running}
-        for kind, key in sets.items():
-            for job_id in books.redis.zrange(key(name), 0, -1):
+        waiting = [job_id for job_id, _ in queues.waiting[name]]
+        sets = {"waiting": waiting, "woken": queues.woken[name], "running": queues.running[name]}
+        for kind, job_ids in sets.items():
+            for job_id in job_ids:
                 assert books.jobs[job_id].instance == name
                 where[job_id].append(kind)
-    for job_id in books.redis.zrange(keys.DELAYED, 0, -1):
+    for job_id in queues.delayed:
         where[job_id].append("delayed")
     on_their_way = {wakeup.job_id for wakeup in books.hand} | books.dropped
-    for place in books.places.values():
-        for raw in chain(*(books.redis.lrange(one, 0, -1) for one in place.lists)):
-            on_their_way.add(id_of(raw))
+    on_their_way |= {id_of(raw) for raw in chain(*queues.lists.values())}
     for job in books.jobs.values():
         if job.state is State.QUEUED:
             assert where[job.id] == (["delayed"] if job.delayed else where[job.id]), job
@@ -114,12 +116,12 @@ def each_job_is_in_the_one_place_of_its_state(books: Books) -> None:
             assert where[job.id] == (["running"] if job.state is State.RUNNING else []), job
 
 
-def the_lists_are_short_and_topped_up(books: Books) -> None:
+def the_lists_are_short_and_topped_up(books: Books, queues: Queues) -> None:
     for place in books.places.values():
-        scores = books.redis.zrange(keys.waiting(place.name), 0, -1, withscores=True)
+        scores = queues.waiting[place.name]
         waiting = Counter(books.jobs[job_id].band for job_id, _ in scores)
         for band, name in enumerate(place.lists):
-            found = books.redis.lrange(name, 0, -1)
+            found = queues.lists[name]
             pushed = [raw for raw in found if '"again.' not in raw]
             given_back = [raw for raw in pushed if books.jobs[id_of(raw)].again]
             assert len(pushed) - len(given_back) <= place.slots + 1, (place, band)
@@ -130,11 +132,11 @@ def the_lists_are_short_and_topped_up(books: Books) -> None:
             assert score == int(score)
 
 
-def a_tenants_jobs_of_one_priority_stay_in_their_order(books: Books) -> None:
+def a_tenants_jobs_of_one_priority_stay_in_their_order(books: Books, queues: Queues) -> None:
     order = {job_id: number for number, job_id in enumerate(books.jobs)}
     for name in books.places:
         lanes: dict[tuple[int, str], list[int]] = {}
-        for job_id in books.redis.zrange(keys.waiting(name), 0, -1):
+        for job_id, _ in queues.waiting[name]:
             job = books.jobs[job_id]
             if "requeued" not in job.kinds:
                 lanes.setdefault((job.band, job.request.tenant), []).append(order[job_id])
@@ -157,16 +159,14 @@ def entries(books: Books) -> Iterator[tuple[Job, tuple[JobEntry, int]]]:
 
 def all_is_right(books: Books) -> None:
     """What must be so after every step."""
-    for check in (
-        budgets_add_up,
-        idle_sessions_and_episodes_go_and_no_other_level,
-        jobs_are_what_they_should_be,
-        streams_have_no_gap_and_one_end,
-        each_job_is_in_the_one_place_of_its_state,
-        the_lists_are_short_and_topped_up,
-        a_tenants_jobs_of_one_priority_stay_in_their_order,
-    ):
-        check(books)
+    budgets_add_up(books)
+    idle_sessions_and_episodes_go_and_no_other_level(books)
+    jobs_are_what_they_should_be(books)
+    streams_have_no_gap_and_one_end(books)
+    queues = read_queues(books)
+    each_job_is_in_the_one_place_of_its_state(books, queues)
+    the_lists_are_short_and_topped_up(books, queues)
+    a_tenants_jobs_of_one_priority_stay_in_their_order(books, queues)
 
 
 def all_is_at_rest(books: Books) -> None:
