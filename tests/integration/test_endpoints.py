@@ -14,11 +14,13 @@ pytest.importorskip("llama_cpp.server.app")
 from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import LLMClient
-from tests.conftest import StartWorkers
+from tests.conftest import ON_ONE_SERVER, StartWorkers
 from tests.support import llama_server, tiny_gguf
 from tests.support.gates import begun
 from tests.support.llama_server import LlamaServer
 from tests.support.waiting import eventually
+
+pytestmark = ON_ONE_SERVER
 
 JOBS, TOKENS = 10, 300
 ASKED = "POST /v1/completions"

@@ -9,8 +9,10 @@ import pytest
 
 from ledger.errors import BackendError
 from producer import LLMClient
-from tests.conftest import StartWorkers
+from tests.conftest import ON_ONE_SERVER, StartWorkers
 from tests.support.sentences import is_one_sentence
+
+pytestmark = ON_ONE_SERVER
 
 
 def test_a_job_that_takes_too_much_memory_fails_and_the_next_one_runs(

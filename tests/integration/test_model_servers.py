@@ -11,7 +11,7 @@ import pytest
 
 from ledger.errors import ContentRefused
 from producer import LLMClient
-from tests.conftest import StartWorkers
+from tests.conftest import ON_ONE_SERVER, StartWorkers
 from tests.support.fake_anthropic import KEY, PATH, FakeAnthropic
 from tests.support.fake_anthropic import MODEL as CLAUDE
 from tests.support.fake_ollama import MODEL as TINY
@@ -20,6 +20,8 @@ from tests.support.fake_server import PATIENCE_S
 from tests.support.waiting import eventually
 from tests.support.word_model import LONG, SHORT, SLOW
 from tests.support.workers import Worker
+
+pytestmark = ON_ONE_SERVER
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ pytest.importorskip("openai")
 
 from ledger.errors import BackendAuth, BackendError
 from producer import LLMClient
-from tests.conftest import StartWorkers
+from tests.conftest import ON_ONE_SERVER, StartWorkers
 from tests.support import fake_openai
 from tests.support.fake_openai import FakeOpenAI, InTurn, answers_with, chunk, refuses, says, usage
 from tests.support.waiting import eventually
+
+pytestmark = ON_ONE_SERVER
 
 
 def table(server: FakeOpenAI) -> dict[str, str]:

@@ -16,9 +16,11 @@ from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from producer import DualEndpointLLMClient, LLMBatchManager, LLMClient, LMStudioClient
 from routing.registry import read_registry
-from tests.conftest import StartWorkers
+from tests.conftest import ON_ONE_SERVER, StartWorkers
 from tests.support import fake_openai
 from tests.support.fake_openai import FakeOpenAI, InTurn, answers_with, breaks_off_after
+
+pytestmark = ON_ONE_SERVER
 
 HELLO = [{"role": "user", "content": "Say hello"}]
 

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 from producer import LLMClient
-from tests.conftest import StartWorkers
+from tests.conftest import ON_ONE_SERVER, StartWorkers
+
+pytestmark = ON_ONE_SERVER
 
 MODULE = '''
 from workers.backends import Abilities, Piece
