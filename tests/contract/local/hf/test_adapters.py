@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
-pytest.importorskip("peft")
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -20,6 +19,12 @@ from tests.contract.local.conftest import Refusal, Start
 from tests.support.loaded import text_of
 from tests.support.local_models import Library, answer, asked
 from tests.support.tiny_safetensors import LAYERS, WIDTH
+
+
+@pytest.fixture(autouse=True)
+def _peft() -> None:
+    """Not before a test needs it: it takes seconds to import."""
+    pytest.importorskip("peft")
 
 
 @pytest.fixture
