@@ -59,8 +59,9 @@ demo: $(READY) $(if $(APEX_GGUF_MODEL_PATH),$(LLAMA))
 	@$(BIN)/apexq demo
 
 # Tests wait more than they compute: five at once, each file in one process; unit tests, the quickest, last.
+# They start many processes, so our files are compiled once also where the shell says not to.
 test: $(MODELS)
-	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder
 
 # On a GPU for CUDA; for llama.cpp's part of it, see CMAKE_ARGS. The figures of five 8B instances take
 # 40 GB of its memory and 20 GB of disk.
