@@ -32,6 +32,11 @@ class ApexError(Exception):
         self.facts = facts
         super().__init__(self.message)
 
+    @property
+    def unquoted(self) -> str:
+        """The message without words of others that may quote a prompt."""
+        return self.message
+
     def __getattr__(self, name: str) -> Any:
         try:
             return self.__dict__["facts"][name]
@@ -247,9 +252,16 @@ class BackendError(JobFailed):
     code = "backend_error"
     default = "The backend reported an error."
     passes = False  # whether it is retriable where nothing else is said
+    of_the_request = True  # so that ``said`` may quote it
 
     def __init__(self, message: str | None = None, /, **facts: Any) -> None:
         super().__init__(message, **{"retriable": self.passes, **facts})
+
+    @property
+    def unquoted(self) -> str:
+        """The message, with … for ``said`` where that may quote a prompt."""
+        said = self.facts.get("said") if self.of_the_request else ""
+        return self.message.replace(said, "…") if said else self.message
 
 
 class ContextTooLong(BackendError):
@@ -272,6 +284,7 @@ class ContentRefused(BackendError):
 class BackendAuth(BackendError):
     """The provider does not accept the key, or the key may not do this; ``backend``, ``said``."""
 
+    of_the_request = False
     code = "backend_auth"
     default = "The provider does not accept the key ({said}); check LLM_API_KEY."
 
@@ -279,6 +292,7 @@ class BackendAuth(BackendError):
 class ModelNotFound(BackendError):
     """The server does not have this model; ``backend``, ``model``, ``said``."""
 
+    of_the_request = False
     code = "model_not_found"
     default = "The server does not have the model {model!r} ({said}); check its name."
 
@@ -290,6 +304,7 @@ class RateLimited(BackendError):
     """
 
     passes = True
+    of_the_request = False
     code = "rate_limited"
     default = "The provider takes no more requests for {retry_after_s} s ({said})."
 
@@ -302,6 +317,7 @@ class ServerAway(BackendError):
     """
 
     passes = True
+    of_the_request = False
     code = "server_away"
     default = "The model's server is not there ({said}); start it."
 

@@ -9,6 +9,7 @@ from ledger.errors import (
     ApexError,
     BackendAuth,
     BackendError,
+    JobDead,
     ModelNotFound,
     RateLimited,
     ServerAway,
@@ -24,13 +25,13 @@ from workers.history import turn_of
 from workers.outcome import FENCED, Ended, Outcome
 from workers.persist import persist
 from workers.place import Place
+from workers.reason import reason, told
 from workers.so_far import SoFar
 from workers.stopped import why_it_must_stop
 from workers.unexpected import as_backend_error
 
 log = logging.getLogger(__name__)
 
-LONGEST_REASON = 300
 PAUSE_S = 1.0  # before the next attempt, where a retriable error says nothing else
 REST_S = 5.0  # of an instance, where nobody says for how long its provider takes no requests
 LONGEST_PAUSE_S = 3600.0
@@ -60,46 +61,52 @@ class Ending:
             case RateLimited():
                 return self._rest(error)
             case ServerAway():
-                return self._with_another_model(_reason(error)) or self._rest(error)
+                return self._with_another_model(error) or self._rest(error)
             case BackendError() if error.facts.get("retriable"):
                 return self._try_again(error)
             case ModelNotFound() | BackendAuth():
-                return self._with_another_model(_reason(error)) or self._end_with(error)
+                return self._with_another_model(error) or self._end_with(error)
             case ApexError():
                 return self._end_with(error)
         return self._end_with(as_backend_error(error, self._place, self._claim.job_id))
 
-    def give_back(self, reason: str) -> Ended:
+    def give_back(self, why: str) -> Ended:
         """Leaves the job to its next attempt, which spends none."""
-        match self._requeue(reason):
+        match self._requeue(why):
             case "queued":
-                return Outcome.REQUEUED, reason
+                return Outcome.REQUEUED, why
             case "stopped":
                 return self.stop()
         return FENCED
 
     def _try_again(self, error: BackendError) -> Ended:
         """Leaves the job to its next attempt, after a pause; or gives it up after the last one."""
-        place, job_id, reason = self._place, self._claim.job_id, _reason(error)
         pause_s = error.facts.get("retry_after_s") or PAUSE_S
-        match self._requeue(reason, failed=True, wait_s=min(pause_s, LONGEST_PAUSE_S)):
+        match self._requeue(reason(error), failed=True, wait_s=min(pause_s, LONGEST_PAUSE_S)):
             case "queued":
-                log.warning("job %s: %s; the next attempt follows", job_id, reason)
-                return Outcome.REQUEUED, reason
+                why = told(error)
+                log.warning("job %s: %s; the next attempt follows", self._claim.job_id, why)
+                return Outcome.REQUEUED, why
             case "stopped":
                 return self.stop()
             case "exhausted":
-                return self._with_another_model(reason) or self._end_with(
-                    give_up(place.ledger, place.settings, job_id, place.spec.name, reason)
-                )
+                return self._with_another_model(error) or self._give_up(error)
         return FENCED
 
-    def _with_another_model(self, reason: str) -> Ended | None:
+    def _give_up(self, error: BackendError) -> Ended:
+        place, job_id = self._place, self._claim.job_id
+        dead = give_up(place.ledger, place.settings, job_id, place.spec.name, reason(error))
+        outcome, why = self._end_with(dead)
+        if outcome is Outcome.DEAD:
+            why = JobDead(**{**dead.facts, "reason": told(error)}).message
+        return outcome, why
+
+    def _with_another_model(self, error: BackendError) -> Ended | None:
         """Leaves the job to the next model of its chain; None where there is none."""
         made = self._so_far.answer
-        match fall_back(self._place, self._claim, self._request, reason, made):
+        match fall_back(self._place, self._claim, self._request, error, made):
             case "queued":
-                return Outcome.REQUEUED, reason
+                return Outcome.REQUEUED, told(error)
             case "stopped":
                 return self.stop()
             case "fenced":
@@ -108,14 +115,14 @@ class Ending:
 
     def _rest(self, error: BackendError) -> Ended:
         """Leaves the job first of its band, and has its instance start none for a while."""
-        place, reason = self._place, _reason(error)
+        place, why = self._place, told(error)
         said_s = error.facts.get("retry_after_s") or 0
         rest_s = min(said_s if said_s > 0 else REST_S, LONGEST_PAUSE_S)
         rest = Rest(int(rest_s * 1000), patience_ms=int(place.settings.retention_s * 1000))
-        match self._requeue(reason, rest=rest):
+        match self._requeue(reason(error), rest=rest):
             case "queued":
-                log.warning("%s rests for %g s: %s", place.spec.name, rest_s, reason)
-                return Outcome.REQUEUED, reason
+                log.warning("%s rests for %g s: %s", place.spec.name, rest_s, why)
+                return Outcome.REQUEUED, why
             case "stopped":
                 return self.stop()
             case "exhausted":
@@ -123,13 +130,13 @@ class Ending:
         return FENCED
 
     def _requeue(
-        self, reason: str, *, failed: bool = False, wait_s: float = 0, rest: Rest | None = None
+        self, why: str, *, failed: bool = False, wait_s: float = 0, rest: Rest | None = None
     ) -> str:
         call = jobs.requeue(
             self._claim.job_id,
             instance=self._place.spec.name,
             fence=self._claim.fence,
-            reason=reason,
+            reason=why,
             failed=failed,
             wait_ms=int(wait_s * 1000),
             rest=rest,
@@ -157,9 +164,4 @@ class Ending:
             model=place.spec.served_model,
             turn=turn_of(claim.job_id, request, answer, place.settings) if adds_turn else None,
         )
-        return (Outcome(state), error.message if error else "") if closed else FENCED
-
-
-def _reason(error: ApexError) -> str:
-    """Why an attempt ended, for the job's events."""
-    return " ".join(error.message.split()).rstrip(".")[:LONGEST_REASON]
+        return (Outcome(state), error.unquoted if error else "") if closed else FENCED

@@ -6,20 +6,23 @@ import logging
 
 from ledger import jobs, status
 from ledger.answer import Answer
+from ledger.errors import ApexError
 from ledger.jobs import Claim
 from ledger.messages import Request
 from routing.fallback import next_home
 from routing.registry import read_registry
 from workers.persist import persist
 from workers.place import Place
+from workers.reason import reason, told
 
 log = logging.getLogger(__name__)
 
 TRIES = 3  # instances that come and go at this very moment
 
 
-def fall_back(place: Place, claim: Claim, request: Request, reason: str, made: Answer) -> str:
-    """Gives a job to the next model of the chains in the settings, ``made`` becoming void.
+def fall_back(place: Place, claim: Claim, request: Request, error: ApexError, made: Answer) -> str:
+    """Gives a job that ended with ``error`` to the next model of the chains in the settings,
+    ``made`` becoming void.
 
     Returns ``queued``, ``stopped`` or ``fenced``, as a requeue; empty where no other model can be
     tried, or where the request is for this instance alone.
@@ -44,12 +47,12 @@ def fall_back(place: Place, claim: Claim, request: Request, reason: str, made: A
             target=instance,
             model=model,
             tried=tried,
-            reason=f"{reason}; {model} is tried next",
+            reason=f"{reason(error)}; {model} is tried next",
             begins_anew=made != Answer(),
         )
         answer = persist(place.ledger, call)
         if answer == "queued":
-            log.warning("job %s: %s; %s on %s is next", claim.job_id, reason, model, instance)
+            log.warning("job %s: %s; %s on %s is next", claim.job_id, told(error), model, instance)
         if answer != "closed":
             return answer
     return ""

@@ -17,6 +17,8 @@ class Outcome(StrEnum):
     NOOP = "noop"
 
 
-Ended = tuple[Outcome, str]  # with the sentence that says why, where a job failed or was given back
+# With the sentence that says why, where a job failed or was given back. Celery's log and events
+# have it, so it has none of the words in which a library or a server may quote a prompt.
+Ended = tuple[Outcome, str]
 
 FENCED: Ended = (Outcome.NOOP, "fenced")

@@ -25,5 +25,8 @@ def as_backend_error(error: Exception, place: Place, job_id: str) -> BackendErro
             backend=backend,
             retriable=False,
         )
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_SAID]
-    return BackendError(f"The backend {backend} failed ({said}).", backend=backend, retriable=False)
+    said = " ".join(str(error).split())[:LONGEST_SAID]
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return BackendError(
+        f"The backend {backend} failed ({what}).", backend=backend, said=said, retriable=False
+    )

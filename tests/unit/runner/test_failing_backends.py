@@ -49,10 +49,12 @@ def test_a_backend_that_cannot_count_fails_the_job(scene: Scene) -> None:
 
     job = scene.submit()
 
-    outcome, why = scene.run(job, Dumb(pieces("a")))
+    outcome, _ = scene.run(job, Dumb(pieces("a")))
 
     assert outcome is Outcome.FAILED
-    assert "no tokenizer" in why
+    error = scene.record(job).error
+    assert error is not None
+    assert "no tokenizer" in error["message"]
     assert scene.charged == (0, 0)
 
 

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from ledger.errors import BackendError, ContentRefused
 from ledger.settings import load_settings
 from tests.support.damage import cut_request
 from tests.support.runner_scene import Interposed, Scene
@@ -40,6 +41,29 @@ def test_prompts_and_answers_stay_out_of_the_logs(
     assert caplog.text
     assert "heliotrope" not in caplog.text
     assert "hippopotamus" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(f"cannot parse {SECRET}"),
+        BackendError(f"The server failed (in: {SECRET}).", said=f"in: {SECRET}"),
+        BackendError(f"The server failed ({SECRET}).", said=SECRET, retriable=True),
+        ContentRefused(said=SECRET),
+    ],
+)
+def test_words_that_quote_a_prompt_are_in_the_jobs_record_and_nowhere_else(
+    scene: Scene, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    # Given
+    caplog.set_level(logging.DEBUG)
+    job = scene.submit(prompt=SECRET)
+    # When
+    outcomes = [scene.run(job, Script([error])) for _ in range(scene.settings.max_attempts)]
+    # Then Celery, which shows why to everybody, does not hear them
+    assert "heliotrope" not in str(outcomes)
+    assert "heliotrope" not in caplog.text
+    assert "heliotrope" in str(scene.record(job).error)
 
 
 def test_prompts_are_logged_for_whoever_asks_for_it(
