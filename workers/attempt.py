@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 
 from budgets import deadlines, episode_level
@@ -169,7 +169,7 @@ class Attempt:
         pieces: Iterator[Piece] = self._place.backend.stream(run)
         allowance, so_far = self._allowance, self._so_far
         made, most = 0, run.max_tokens
-        with closing(pieces):  # type: ignore[type-var]  # a generator has close()
+        with closing(pieces) if hasattr(pieces, "close") else nullcontext():  # type: ignore[type-var]
             for piece in pieces:
                 if run.stop.is_set():
                     return False

@@ -129,7 +129,8 @@ class Backend(Protocol):
         ...
 
     def stream(self, run: Run) -> Iterator[Piece]:
-        """Yields the answer piece by piece; closing the iterator stops the work in the model."""
+        """Yields the answer piece by piece; closing the iterator, where it can be closed, stops the
+        work in the model."""
         ...
 
     def count_tokens(self, request: Request) -> int:

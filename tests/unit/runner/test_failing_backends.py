@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from ledger.errors import BackendError
@@ -9,7 +11,7 @@ from ledger.messages import Request, State
 from tests.support.runner_scene import Scene
 from tests.support.scripted import PROMPT_TOKENS, Script, pieces
 from tests.support.sentences import is_one_sentence
-from workers.backends import Piece
+from workers.backends import Piece, Run
 from workers.runner import Outcome
 
 
@@ -40,6 +42,18 @@ def test_whatever_a_backend_raises_fails_the_job(scene: Scene, error: Exception)
     assert type(error).__name__ in why
     assert scene.state(job) is State.FAILED
     assert scene.record(job).text == "a"
+
+
+def test_an_answer_may_be_any_iterator(scene: Scene) -> None:
+    class Plain(Script):
+        def stream(self, run: Run) -> Iterator[Piece]:
+            return iter(pieces("a", "b"))
+
+    job = scene.submit()
+
+    outcome, _ = scene.run(job, Plain([]))
+
+    assert (outcome, scene.record(job).text) == (Outcome.SUCCEEDED, "ab")
 
 
 def test_a_backend_that_cannot_count_fails_the_job(scene: Scene) -> None:
