@@ -12,11 +12,20 @@ from tests.support.workers import Worker, working
 
 
 @pytest.fixture(scope="module")
-def worker(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def worker_env() -> dict[str, str]:
+    """The worker's own settings; a file may have others."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def worker(
+    server_url: str, worker_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Worker]:
     """It serves inst0 as long as there are tests in the file."""
     with redis.Redis.from_url(server_url) as client:
         client.flushall()
-    with working(server_url, tmp_path_factory.mktemp("worker"), "inst0") as (worker,):
+    folder = tmp_path_factory.mktemp("worker")
+    with working(server_url, folder, "inst0", env=worker_env) as (worker,):
         yield worker
 
 
