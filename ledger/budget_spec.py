@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ledger.environment import nearest
 from ledger.roles import ROLES, role_of
+from ledger.tables import tables
 
 SCOPES = ("tenant", "agent", "role", "session", "episode")
 EVERY = "*"
@@ -94,22 +94,15 @@ def parse_budgets(value: object) -> object:
     Raises:
         ValueError: it is text but not a JSON object, or names an unknown scope or role.
     """
-    tables: Any = value
-    if isinstance(value, str):
-        try:
-            tables = json.loads(value)
-        except ValueError:
-            tables = None
-    if not isinstance(tables, dict):
-        raise ValueError(
-            'takes tables by scope and id, such as {"tenant": {"*": {"tokens": 1000}}}'
-        )
-    for scope in tables:
+    scopes = tables(
+        value, 'takes tables by scope and id, such as {"tenant": {"*": {"tokens": 1000}}}'
+    )
+    for scope in scopes:
         refuse_unknown_scope(str(scope))
-    roles = tables.get("role")
+    roles = scopes.get("role")
     if isinstance(roles, dict):
         named = {name if name == EVERY else require_role(name): roles[name] for name in roles}
         if len(named) < len(roles):
             raise ValueError("two tables are of the same role; keep one of them")
-        tables = {**tables, "role": named}
-    return tables
+        scopes = {**scopes, "role": named}
+    return scopes

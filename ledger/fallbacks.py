@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from ledger.environment import nearest
+from ledger.tables import tables
 
 Chains = Mapping[str, tuple[str, ...]]
 
@@ -17,16 +16,9 @@ def parse_fallbacks(value: object) -> object:
     Raises:
         ValueError: it is text but not a JSON object, or it is something else.
     """
-    tables: Any = value
-    if isinstance(value, str):
-        try:
-            tables = json.loads(value)
-        except ValueError:
-            tables = None
-    if not isinstance(tables, dict):
-        raise ValueError('takes models by model, such as {"big": ["small"]}')
+    chains = tables(value, 'takes models by model, such as {"big": ["small"]}')
     return {
-        model: (others,) if isinstance(others, str) else others for model, others in tables.items()
+        model: (others,) if isinstance(others, str) else others for model, others in chains.items()
     }
 
 

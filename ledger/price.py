@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ledger.environment import nearest
+from ledger.tables import tables
 
 PER_TOKENS = 1_000_000
 
@@ -52,12 +52,4 @@ def parse_prices(value: object) -> object:
     Raises:
         ValueError: it is text but not a JSON object.
     """
-    tables: Any = value
-    if isinstance(value, str):
-        try:
-            tables = json.loads(value)
-        except ValueError:
-            tables = None
-    if not isinstance(tables, dict):
-        raise ValueError('takes tables by model, such as {"m": {"prompt": 1, "completion": 2}}')
-    return tables
+    return tables(value, 'takes tables by model, such as {"m": {"prompt": 1, "completion": 2}}')
