@@ -13,6 +13,8 @@ from ledger.errors import InstanceTaken
 from ledger.limits import Limits
 from ledger.scripts import Call
 
+GRACE_MS = 10_000  # a worker unheard for that long no longer owns its queue
+
 
 class Descriptor(BaseModel):
     """What a router has to know of an instance. ``weight`` is its share of the agents,

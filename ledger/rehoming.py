@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ledger import keys
 from ledger.errors import NoInstance
+from ledger.instances import GRACE_MS
 from ledger.scripts import Call
 
 Why = Literal["absent", "drained"]
@@ -175,9 +176,11 @@ def drain(instance: str, *, resume: bool = False) -> Call[Drained]:
     )
 
 
-def retire(instance: str) -> Call[bool]:
+def retire(instance: str, *, noted: bool = False) -> Call[bool]:
     """Forgets a drained instance that has no worker any more; False if it is not drained, or has
-    jobs: then whoever reconciles forgets it as soon as it has none.
+    jobs or a worker: then whoever reconciles forgets it as soon as it has none.
+
+    ``noted``: only if that has been asked for before, and nobody has served it or resumed it since.
     """
     return Call(
         "retire",
@@ -194,6 +197,6 @@ def retire(instance: str) -> Call[bool]:
             keys.DELAYED,
             keys.job(""),
         ],
-        [instance],
+        [instance, GRACE_MS, int(noted)],
         bool,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ledger.errors import ApexError, Rerouted
+from ledger.errors import ApexError, NoInstance
 from ledger.jobs import Accepted
 from ledger.scripts import Call
 
@@ -59,5 +59,7 @@ def refusals(
 
 
 def rerouted(refused: Mapping[int, ApexError | None]) -> list[int]:
-    """The places whose orders are to be sent once more, to their agents' new homes."""
-    return [place for place, why in refused.items() if isinstance(why, Rerouted)]
+    """The places whose orders are to be sent once more, to their agents' new homes: those that had
+    others by now, or whose home was forgotten a moment ago.
+    """
+    return [place for place, why in refused.items() if isinstance(why, NoInstance)]

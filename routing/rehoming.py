@@ -53,7 +53,7 @@ def rehome(absent_s: float, *, absence_counts: bool = True) -> Steps[int]:
             elif _goes(entry, absent_s, absence_counts):
                 moved += yield from leave(entry.name, absent_s)
             elif entry.retiring:
-                yield rehoming.retire(entry.name)
+                yield rehoming.retire(entry.name, noted=True)
     return moved
 
 

@@ -18,7 +18,7 @@ from celery import signals
 from ledger import instances, keys
 from ledger.cache_key import fingerprint
 from ledger.errors import ApexError, InstanceTaken
-from ledger.instances import Descriptor
+from ledger.instances import GRACE_MS, Descriptor
 from ledger.redis_client import Ledger
 from ledger.settings import InstanceSpec
 from workers import backends
@@ -32,8 +32,6 @@ from workers.runner import Runner
 from workers.wakeup import render
 
 log = logging.getLogger(__name__)
-
-GRACE_MS = 10_000  # a worker unheard for that long no longer owns its queue
 
 
 def connect_signals(app: Any) -> None:

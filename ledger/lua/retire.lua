@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
--- Forgets an instance that is drained and has nothing to do any more; where it still has jobs, notes
--- that it is to be asked again (see _routes.lua).
+-- Forgets an instance that is drained, has nothing to do any more and no worker; where it still has
+-- jobs, or its worker may live, notes that it is to be asked again (see _routes.lua).
 --
 -- KEYS 1 entry  2 waiting  3 woken  4 running  5 held back  6 fair  7 leaving  8 instances  9 seen
 --      10 delayed  11 prefix of jobs
--- ARGV 1 instance
--- Returns 1 | 0: it is not drained, or has jobs, those that pause between two attempts included
+-- ARGV 1 instance  2 grace ms: a worker unheard for that long is gone  3 1: only if that was noted
+-- Returns 1 | 0: it is not drained, or has a worker, or has jobs, those that pause between two
+--      attempts included
+--!include _clock
 local function has_jobs()
   for i = 2, 4 do
     if redis.call('ZCARD', KEYS[i]) > 0 then return true end
@@ -18,8 +20,11 @@ local function has_jobs()
 end
 
 if redis.call('HEXISTS', KEYS[8], ARGV[1]) == 0 then return 1 end
-if redis.call('HGET', KEYS[1], 'quiet') ~= 'drained' then return 0 end
-if has_jobs() then
+local e = redis.call('HMGET', KEYS[1], 'quiet', 'state', 'retiring')
+if e[1] ~= 'drained' or ARGV[3] == '1' and not e[3] then return 0 end
+local over = e[2] == 'stopped' or e[2] == 'failed'
+local heard = tonumber(redis.call('ZSCORE', KEYS[9], ARGV[1]) or 0)
+if not over and now_ms() - heard < tonumber(ARGV[2]) or has_jobs() then
   redis.call('HSET', KEYS[1], 'retiring', 1)
   return 0
 end

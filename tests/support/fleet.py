@@ -17,6 +17,11 @@ def come(ledger: Ledger, *names: str) -> None:
         assert ledger.run(instances.set_state(name, OWNER, "ready"))
 
 
+def stop(ledger: Ledger, name: str) -> None:
+    """Its worker has ended as it was told to."""
+    assert ledger.run(instances.set_state(name, OWNER, "stopped"))
+
+
 def go(ledger: Ledger, name: str) -> None:
     """Its worker was last heard long ago."""
     seconds, _ = ledger.redis.time()

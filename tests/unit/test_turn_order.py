@@ -20,7 +20,7 @@ from routing.registry import read_registry
 from routing.rehoming import rehome
 from tests.support import attempts
 from tests.support.conversation import ASKED
-from tests.support.fleet import come, go
+from tests.support.fleet import come, go, stop
 from tests.support.hands import LISTS
 from tests.support.registering import register
 
@@ -192,6 +192,7 @@ def test_a_turn_that_was_cancelled_while_it_was_held_back_keeps_no_instance(scen
     second.cancel()
     scene.finish(running)
     scene.client.drain("inst0")
+    stop(scene.ledger, "inst0")
 
     assert scene.ledger.run(retire("inst0"))
     assert scene.held_back() == set()
