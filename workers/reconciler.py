@@ -7,7 +7,7 @@ limits in the order of their ends.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -65,8 +65,7 @@ class Reconciler:
             over = self._mend(instance)
             for job_id in over if leases_count else ():
                 self._each(job_id, partial(self._recover, model))
-        # All in one round trip; one that is damaged keeps no other from being woken.
-        self._ledger.run_many([wake(job, instance=name) for job, name in duty.rested.items()])
+        self._wake(duty.rested)
         for job_id in duty.late:
             self._each(job_id, self._expire)
         moved = drive(self._ledger, rehome(self._settings.absent_s, absence_counts=leases_count))
@@ -85,6 +84,15 @@ class Reconciler:
                 log.error("%s: %s", instance, error)
                 self._damaged.add(instance)
             return []
+
+    def _wake(self, rested: Mapping[str, str]) -> None:
+        """Wakes jobs by instance, all in one round trip; a damaged one keeps no other waiting."""
+        calls = [wake(job_id, instance=instance) for job_id, instance in rested.items()]
+        answers = self._ledger.run_many(calls)
+        for job_id, answer in zip(rested, answers, strict=True):
+            if isinstance(answer, Exception) and job_id not in self._damaged:
+                log.error("job %s cannot be woken: %s", job_id, answer)
+                self._damaged.add(job_id)
 
     def _each(self, job_id: str, repair: Callable[[JobFacts], None]) -> None:
         """Repairs one job; one that is damaged does not keep the others waiting."""

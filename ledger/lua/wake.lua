@@ -10,8 +10,8 @@
 local h = redis.call('HMGET', KEYS[1], 'state', 'instance', 'band')
 local template = redis.call('HGET', KEYS[2], 'wakeup')
 if h[1] ~= 'queued' or h[2] ~= ARGV[2] or not template then return 0 end
+push_first(KEYS[4], KEYS[5], template, ARGV[1], tonumber(h[3]), now_ms())  -- or an error
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('ZREM', KEYS[7], ARGV[1])
-push_first(KEYS[4], KEYS[5], template, ARGV[1], tonumber(h[3]), now_ms())
 return 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ledger import keys, recovery
 from ledger.redis_client import Ledger
 from ledger.rehoming import retire
@@ -10,7 +12,7 @@ from producer import Job, LLMClient
 from tests.conftest import StartWorkers
 from tests.support import attempts
 from tests.support.command import apexq
-from tests.support.fleet import come, instance_of
+from tests.support.fleet import come, instance_of, stop
 from tests.support.reconciling import tick
 from tests.support.registering import OWNER, register
 from tests.support.waiting import eventually
@@ -49,6 +51,7 @@ def test_an_instance_is_not_forgotten_while_a_job_of_it_pauses(
     pause(ledger, job)
     # When
     client.drain("inst0")
+    stop(ledger, "inst0")
     # Then
     assert not ledger.run(retire("inst0"))
     job.cancel()
@@ -107,6 +110,28 @@ def test_an_instance_that_is_damaged_keeps_no_job_of_another_from_its_next_attem
     ledger.redis.hset(keys.job(other.id), "instance", "damaged")
     # When
     tick(ledger, settings)
+    # Then
+    assert ledger.redis.zrange(keys.woken("inst0"), 0, -1) == [job.id]
+
+
+def test_a_job_that_cannot_be_woken_is_still_to_be_woken_and_the_log_says_so_once(
+    client: LLMClient, ledger: Ledger, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given
+    register(ledger)
+    job = client.submit("hi", agent_id="a", priority="URGENT")
+    pause(ledger, job)
+    ledger.redis.zadd(keys.DELAYED, {job.id: 1})
+    ledger.redis.delete(keys.queue("inst0"))
+    ledger.redis.set(keys.queue("inst0"), "junk")
+    # When
+    reconciler = Reconciler(ledger, OWNER, settings)
+    assert [reconciler.tick(), reconciler.tick()] == [True, True]
+    # Then
+    assert caplog.text.count(f"job {job.id} cannot be woken") == 1
+    # When that is mended
+    ledger.redis.delete(keys.queue("inst0"))
+    assert reconciler.tick()
     # Then
     assert ledger.redis.zrange(keys.woken("inst0"), 0, -1) == [job.id]
 
