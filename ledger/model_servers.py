@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from ledger.instance_spec import InstanceSpec
 from ledger.settings import Settings
@@ -15,6 +16,7 @@ DEFAULTS = {
     "ollama": "http://127.0.0.1:11434",
     "openai": "https://api.openai.com/v1",
 }
+_PLACE = re.compile(r"(\[.*\]|[^:/]*)(?::(\d+))?(/.*)?")  # host, port, path
 ASKING = (*DEFAULTS, "remote", "vllm")
 
 
@@ -36,4 +38,5 @@ def _default(backend: str) -> str | None:
         return DEFAULTS.get(backend)
     if "://" in host:
         return host
-    return f"http://{host}" + ("" if ":" in host else ":11434")
+    named = _PLACE.fullmatch(host)
+    return named and f"http://{named[1] or '127.0.0.1'}:{named[2] or 11434}{named[3] or ''}"

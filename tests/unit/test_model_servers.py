@@ -51,6 +51,9 @@ def test_the_common_address_counts_where_a_table_names_none() -> None:
         ("", "http://127.0.0.1:11434"),
         ("gpu-box", "http://gpu-box:11434"),
         ("gpu-box:80", "http://gpu-box:80"),
+        (":8080", "http://127.0.0.1:8080"),
+        ("[::1]", "http://[::1]:11434"),
+        ("gpu-box/api", "http://gpu-box:11434/api"),
         ("https://gpu-box", "https://gpu-box"),
     ],
 )

@@ -22,7 +22,8 @@ def _http(url: str) -> str:
 def _names_a_server(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        named = url.startswith(("http://", "https://"))  # urlsplit passes over blanks before it
+        return named and bool(parts.hostname) and parts.port != 0
     except ValueError:  # its words quote what may be a part of a password
         return False
 
