@@ -24,6 +24,7 @@ class ApexError(Exception):
     """
 
     code = "apex_error"
+    of_the_request = True  # so that ``said`` may quote it
     default = "apexq could not do this."
 
     # Positional only: a fact may have any name.
@@ -34,8 +35,12 @@ class ApexError(Exception):
 
     @property
     def unquoted(self) -> str:
-        """The message without words of others that may quote a prompt."""
-        return self.message
+        """The message, with … for words of others (``said``) where these may quote a prompt."""
+        said = self.facts.get("said") if self.of_the_request else None
+        if not said or said not in self.message:
+            return self.message
+        before, _, behind = self.message.rpartition(said)
+        return f"{before}…{behind}"
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -252,16 +257,9 @@ class BackendError(JobFailed):
     code = "backend_error"
     default = "The backend reported an error."
     passes = False  # whether it is retriable where nothing else is said
-    of_the_request = True  # so that ``said`` may quote it
 
     def __init__(self, message: str | None = None, /, **facts: Any) -> None:
         super().__init__(message, **{"retriable": self.passes, **facts})
-
-    @property
-    def unquoted(self) -> str:
-        """The message, with … for ``said`` where that may quote a prompt."""
-        said = self.facts.get("said") if self.of_the_request else ""
-        return self.message.replace(said, "…") if said else self.message
 
 
 class ContextTooLong(BackendError):

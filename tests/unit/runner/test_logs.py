@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from ledger.errors import BackendError, ContentRefused
+from ledger.errors import BackendError, ContentRefused, InvalidRequest
 from ledger.settings import load_settings
 from tests.support.damage import cut_request
 from tests.support.runner_scene import Interposed, Scene
@@ -50,6 +50,7 @@ def test_prompts_and_answers_stay_out_of_the_logs(
         BackendError(f"The server failed (in: {SECRET}).", said=f"in: {SECRET}"),
         BackendError(f"The server failed ({SECRET}).", said=SECRET, retriable=True),
         ContentRefused(said=SECRET),
+        InvalidRequest(f"The template refuses the messages: {SECRET}.", said=SECRET),
     ],
 )
 def test_words_that_quote_a_prompt_are_in_the_jobs_record_and_nowhere_else(

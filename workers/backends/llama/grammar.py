@@ -91,4 +91,5 @@ def _reason(said: list[str]) -> str:
 
 
 def _refused(why: str) -> InvalidRequest:
-    return InvalidRequest(f"response_format: the grammar does not parse: {first_line(why)}.")
+    said = first_line(why)
+    return InvalidRequest(f"response_format: the grammar does not parse: {said}.", said=said)

@@ -8,4 +8,5 @@ LONGEST = 300  # characters
 def first_line(said: object) -> str:
     """The first line of ``said``, without what ends it; the kind of an error that says nothing."""
     line = str(said).strip().partition("\n")[0]
-    return line[:LONGEST].rstrip(".: ") or type(said).__name__
+    kind = type(said).__name__ if isinstance(said, Exception) else "it says nothing of it"
+    return line[:LONGEST].rstrip(".: ") or kind

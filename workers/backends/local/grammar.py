@@ -122,4 +122,5 @@ def _of_grammar(grammar: str) -> str:
 
 
 def _refused(why: object) -> InvalidRequest:
-    return InvalidRequest(f"response_format: the grammar does not compile: {first_line(why)}.")
+    said = first_line(why)
+    return InvalidRequest(f"response_format: the grammar does not compile: {said}.", said=said)

@@ -73,8 +73,9 @@ class ChatTemplate:
             with headroom(HEADROOM_BYTES):
                 return step()
         except Complaint as error:
+            said = first_line(error)
             raise InvalidRequest(
-                f"The model's chat template refuses these messages: {first_line(error)}."
+                f"The model's chat template refuses these messages: {said}.", said=said
             ) from None
         except SecurityError as error:
             raise self._broken("was stopped", error) from None
@@ -84,10 +85,12 @@ class ChatTemplate:
             raise self._broken("fails", error) from None
 
     def _broken(self, how: str, error: Exception) -> ApexError:
+        said = first_line(error)
         return BackendError(
-            f"The model's chat template {how}: {first_line(error)}; "
+            f"The model's chat template {how}: {said}; "
             "set chat_format in the instance's table, or take another file of the model.",
             backend=self._backend,
+            said=said,
             retriable=False,
         )
 

@@ -167,9 +167,11 @@ class MlxEngine(Vocabulary):
     def _failed(self, error: Exception) -> BackendError:
         """MLX's own reason; what the cache holds is no longer known."""
         self.clear()
+        said = first_line(error)
         return BackendError(
-            f"The model could not read its context: {first_line(error)}.",
+            f"The model could not read its context: {said}.",
             backend="mlx",
+            said=said,
             retriable=False,
         )
 

@@ -69,7 +69,6 @@ class Errors:
             f"The connection to {where} was lost ({said}).",
             retriable=True,
             lost=True,
-            said=said,
             **self._facts,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -16,6 +18,8 @@ from workers.backends.servers.io_thread import IoThread
 from workers.backends.servers.likely_count import LikelyCount
 from workers.backends.servers.patience import until_it_answers
 from workers.backends.servers.quiet_http import quiet_http
+
+log = logging.getLogger(__name__)
 
 HEALTH_S = 5.0
 
@@ -143,6 +147,8 @@ class ServerBackend(ABC, Generic[C, Facts]):
                     return
                 if isinstance(error, BackendError):
                     raise
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                log.warning("An answer of another form: %s\n%s", type(error).__name__, frames)
                 raise self._no_answer(client) from error
 
     def forget(self, tenant: str, session_id: str | None = None) -> None:

@@ -199,7 +199,8 @@ class VllmModel:
 
 
 def _refused(error: Exception) -> InvalidRequest:
-    return InvalidRequest(f"vLLM does not take the request: {first_line(error)}.")
+    said = first_line(error)
+    return InvalidRequest(f"vLLM does not take the request: {said}.", said=said)
 
 
 def _load(folder: Path, engine: dict[str, Any], window: int) -> tuple[Any, LLMEngine]:
