@@ -14,6 +14,7 @@ from producer import LLMClient
 from tests.conftest import StartWorkers
 from tests.support import servers
 from tests.support.commands import celery
+from tests.support.gates import closed_gate
 
 RED = json.dumps([{"name": "inst1", "backend": "mock", "colour": "red"}])
 
@@ -48,7 +49,7 @@ def test_a_worker_that_cannot_start_says_why_in_one_line_and_leaves_the_others_a
     # Given
     (first,) = start_workers("inst0")
     owner = ledger.redis.hget(keys.entry("inst0"), "owner")
-    job = client.submit("[[mock tokens=4000 tps=200]]", agent_id="a", max_tokens=4000)
+    job = closed_gate(client)
 
     for arguments, env, said in REFUSED:
         # When
