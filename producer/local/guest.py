@@ -24,7 +24,7 @@ class GuestStack(LocalStack):
         super().start()
         try:
             self._each(lambda name: draining.resume(name, self._given.absent_s))
-        except BaseException:  # Ctrl-C
+        except BaseException:  # Ctrl-C, or Redis does not answer
             self.stop()
             raise
         return self
@@ -34,19 +34,23 @@ class GuestStack(LocalStack):
         up = self._may_stop and self._settings is not None
         try:
             if up:
-                self._each(lambda name: draining.drain(name, self._given.absent_s))
+                with suppress(ApexError):
+                    self._each(lambda name: draining.drain(name, self._given.absent_s))
         finally:
             super().stop()
         if up:
-            self._each(_retired)
+            with suppress(ApexError):
+                self._each(_retired)
 
     def _each(self, steps_of: Callable[[str], Steps[Any]]) -> None:
-        """Does something with each of its instances; nothing in a Redis that ends with the stack,
-        or that does not answer.
+        """Does something with each of its instances; nothing in a Redis that ends with the stack.
+
+        Raises:
+            RedisUnavailable
         """
         if self._plan.redis_url is None:
             return
-        with closing(Ledger(self._plan.redis_url)) as ledger, suppress(ApexError):
+        with closing(Ledger(self._plan.redis_url)) as ledger:
             for name in self._plan.instances:
                 drive(ledger, steps_of(name))
 
