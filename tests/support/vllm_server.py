@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -62,6 +63,15 @@ class VllmServer:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             return str(answer.read().decode())
 
+    def answer(self) -> None:
+        """Has it make some tokens."""
+        asked = json.dumps({"model": NAME, "prompt": "once", "max_tokens": 8}).encode()
+        request = urllib.request.Request(
+            f"{self.url}/completions", asked, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=READY_S) as answer:
+            answer.read()
+
     def counted(self, metric: str) -> float:
         """One of its own counters."""
         pattern = rf"^{re.escape(metric)}(?:\{{[^}}]*\}})? ([\d.e+]+)$"
@@ -76,10 +86,11 @@ class VllmServer:
 
 @contextmanager
 def serving(model: Path, folder: Path) -> Iterator[VllmServer]:
-    """Runs a server of the model, and waits until it answers."""
+    """Runs a server of the model that has answered once: the first answer takes longer."""
     server = VllmServer(model, folder)
     try:
         eventually(server.ready, READY_S)
+        server.answer()
         yield server
     finally:
         server.kill()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.messages import State
 from ledger.redis_client import Ledger
 from ledger.stream import replay
 from producer import LLMClient
@@ -16,7 +17,7 @@ from tests.support.waiting import eventually
 from tests.vllm.conftest import Serve
 from tests.vllm.tables import asked
 
-JOBS, TOKENS = 10, 200
+JOBS, TOKENS = 10, 300
 pytestmark = pytest.mark.timeout(1200)
 
 
@@ -39,6 +40,7 @@ def test_ten_running_jobs_end_well_at_the_other_server_when_one_is_killed(
     jobs = [client.submit(**asked(number, TOKENS)) for number in range(JOBS)]
     for job in jobs:
         next(job.stream(timeout_s=60))
+    assert {job.status().state for job in jobs} == {State.RUNNING}
     finished = server.counted("vllm:request_success_total")
     assert other_server.counted("vllm:num_requests_running") > 0
     # When
