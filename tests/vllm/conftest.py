@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("safetensors")
     from tests.support import tiny_safetensors
 
-    return tiny_safetensors.write(tmp_path_factory.mktemp("model") / "small", width=1536, layers=8)
+    return tiny_safetensors.write(tmp_path_factory.mktemp("model") / "small", width=1024, layers=16)
 
 
 @pytest.fixture(scope="session")
