@@ -17,7 +17,8 @@ from tests.support.waiting import eventually
 from tests.vllm.conftest import Serve
 from tests.vllm.tables import asked
 
-JOBS, TOKENS = 10, 400
+# On few cores one server of vLLM keeps another from its first token for 10 s and more.
+JOBS, TOKENS = 10, 1500
 pytestmark = pytest.mark.timeout(1200)
 
 
@@ -34,10 +35,8 @@ def test_ten_running_jobs_end_well_at_the_other_server_when_one_is_killed(
     server: VllmServer,
     other_server: VllmServer,
 ) -> None:
-    # Given ten jobs that run at once, on both servers, in processes that have run one before
+    # Given ten jobs that run at once, on both servers
     serve(server.url, other_server.url, slots=JOBS)
-    for job in [client.submit(**asked(number, 8)) for number in range(JOBS)]:
-        job.result(timeout=120)
     used = client.get_stats()["tokens_used"]
     jobs = [client.submit(**asked(number, TOKENS)) for number in range(JOBS)]
     for job in jobs:
