@@ -18,7 +18,7 @@ from tests.vllm.conftest import Serve
 from tests.vllm.tables import asked
 
 # On few cores one server of vLLM keeps another from its first token for 10 s and more.
-JOBS, TOKENS = 10, 1500
+JOBS, TOKENS = 10, 1000
 pytestmark = pytest.mark.timeout(1200)
 
 
