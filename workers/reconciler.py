@@ -43,6 +43,7 @@ class Reconciler:
         # Several ticks fit into a lease, however short: silence for a third of one is an outage.
         self.tick_s = min(TICK_S, settings.lease_s / 10)
         self._damaged: set[str] = set()  # jobs and instances that cannot be read: said once
+        self._asleep: set[str] = set()  # jobs that could not be woken at the last tick
 
     def tick(self) -> bool:
         """Repairs what is wrong now, if that is this worker's task; returns whether it is.
@@ -89,10 +90,14 @@ class Reconciler:
         """Wakes jobs by instance, all in one round trip; a damaged one keeps no other waiting."""
         calls = [wake(job_id, instance=instance) for job_id, instance in rested.items()]
         answers = self._ledger.run_many(calls)
-        for job_id, answer in zip(rested, answers, strict=True):
-            if isinstance(answer, Exception) and job_id not in self._damaged:
-                log.error("job %s cannot be woken: %s", job_id, answer)
-                self._damaged.add(job_id)
+        failed = {
+            job_id: answer
+            for job_id, answer in zip(rested, answers, strict=True)
+            if isinstance(answer, Exception)
+        }
+        for job_id in failed.keys() - self._asleep:
+            log.error("job %s cannot be woken: %s", job_id, failed[job_id])
+        self._asleep = set(failed)
 
     def _each(self, job_id: str, repair: Callable[[JobFacts], None]) -> None:
         """Repairs one job; one that is damaged does not keep the others waiting."""

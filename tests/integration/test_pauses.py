@@ -134,6 +134,13 @@ def test_a_job_that_cannot_be_woken_is_still_to_be_woken_and_the_log_says_so_onc
     assert reconciler.tick()
     # Then
     assert ledger.redis.zrange(keys.woken("inst0"), 0, -1) == [job.id]
+    # When its worker is lost then
+    attempts.claimed(ledger, job.id)
+    ledger.redis.zadd(keys.running("inst0"), {job.id: 1})
+    ledger.redis.hset(keys.RECONCILER, "since", 1)
+    assert reconciler.tick()
+    # Then it is given back as any other
+    assert job.status().state == "queued"
 
 
 def test_an_error_that_says_when_to_come_back_is_obeyed(
