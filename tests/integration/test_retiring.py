@@ -69,6 +69,7 @@ def test_it_is_forgotten_once_a_job_for_it_alone_has_ended(
 def test_it_stays_where_its_worker_comes_back_first(ledger: Ledger, client: LLMClient) -> None:
     job = paused_on_inst0(ledger, client)
     come(ledger, "inst0")
+    stop(ledger, "inst0")  # or it would stay for its worker's sake
     job.cancel()
     drive(ledger, rehome(ABSENT_S))
     assert names(ledger) == ["inst0", "inst1"]
