@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 
 import pytest
 
@@ -54,16 +55,20 @@ def test_ask_reads_standard_input(stack: LocalStack) -> None:
     assert json.loads(done.stdout)["usage"]["prompt_tokens"] == 2
 
 
-def test_ask_streams_and_ctrl_c_cancels_the_job(stack: LocalStack) -> None:
-    with started("ask", "[[mock tokens=2000 tps=50]]", url=stack.redis_url) as process:
-        assert read(process, "-1 ")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=DONE_S)
+def assert_ctrl_c_cancels_the_job(process: subprocess.Popen[str], stack: LocalStack) -> None:
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=DONE_S)
     assert process.returncode == 130
     assert_one_line(err.strip() + "\n", "is cancelled.")
     job_id = err.partition("job ")[2].split()[0]
     with LLMClient(stack.settings) as client:
         assert client.job(job_id).outcome(timeout=DONE_S).state == "cancelled"
+
+
+def test_ask_streams_and_ctrl_c_cancels_the_job(stack: LocalStack) -> None:
+    with started("ask", "[[mock tokens=2000 tps=50]]", url=stack.redis_url) as process:
+        assert read(process, "-1 ")
+        assert_ctrl_c_cancels_the_job(process, stack)
 
 
 def test_ctrl_c_before_redis_has_answered_the_submit_cancels_the_job(stack: LocalStack) -> None:
@@ -74,13 +79,7 @@ def test_ctrl_c_before_redis_has_answered_the_submit_cancels_the_job(stack: Loca
         started("ask", "[[mock tokens=2000 tps=50]]", url=way.url) as process,
     ):
         assert way.held.wait(DONE_S)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=DONE_S)
-    assert process.returncode == 130
-    assert_one_line(err.strip() + "\n", "is cancelled.")
-    job_id = err.partition("job ")[2].split()[0]
-    with LLMClient(stack.settings) as client:
-        assert client.job(job_id).outcome(timeout=DONE_S).state == "cancelled"
+        assert_ctrl_c_cancels_the_job(process, stack)
 
 
 def test_ask_keeps_to_one_instance_and_reads_the_sessions_turns(stack: LocalStack) -> None:

@@ -17,6 +17,15 @@ def lease_is_over(ledger: Ledger, job: Job) -> None:
     ledger.redis.zadd(keys.running("inst0"), {job.id: 1})
 
 
+def with_its_lease_over(ledger: Ledger, client: LLMClient) -> Job:
+    """A job that inst0 has claimed, and whose lease has run out."""
+    register(ledger)
+    job = client.submit("hello", agent_id="a")
+    attempts.claimed(ledger, job.id)
+    lease_is_over(ledger, job)
+    return job
+
+
 def reconciled_for(ledger: Ledger, ms: int) -> None:
     """As if a reconciler had done its work for so long, and until now."""
     duty = ledger.run(recovery.reconcile("another", term_ms=0, silence_ms=1))
@@ -62,10 +71,7 @@ def test_after_an_outage_leases_are_given_one_lease_of_time(
     client: LLMClient, ledger: Ledger, settings: Settings
 ) -> None:
     # Given a lease that is over, and nobody who looked for the length of an outage
-    register(ledger)
-    job = client.submit("hello", agent_id="a")
-    attempts.claimed(ledger, job.id)
-    lease_is_over(ledger, job)
+    job = with_its_lease_over(ledger, client)
     reconciled_for(ledger, 60_000)
     ledger.redis.hset(keys.RECONCILER, "at", 1)
 
@@ -82,10 +88,7 @@ def test_after_an_outage_leases_are_given_one_lease_of_time(
 def test_a_lease_of_a_job_that_is_gone_is_forgotten(
     client: LLMClient, ledger: Ledger, settings: Settings
 ) -> None:
-    register(ledger)
-    job = client.submit("hello", agent_id="a")
-    attempts.claimed(ledger, job.id)
-    lease_is_over(ledger, job)
+    job = with_its_lease_over(ledger, client)
     ledger.redis.delete(keys.job(job.id))
 
     tick(ledger, settings)
