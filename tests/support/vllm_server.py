@@ -27,7 +27,7 @@ CTX = 4096
 class VllmServer:
     """The server's process, and the engine's, which it starts."""
 
-    def __init__(self, model: Path, folder: Path) -> None:
+    def __init__(self, model: Path, folder: Path, core: int | None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self.log_path = folder / f"vllm-{self.port}.log"
@@ -44,7 +44,7 @@ class VllmServer:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(PROGRAM), "serve", str(model), *switches, *flags],
-                env=environment("", more),
+                env=environment("", more | on_core(core)),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -85,9 +85,12 @@ class VllmServer:
 
 
 @contextmanager
-def serving(model: Path, folder: Path) -> Iterator[VllmServer]:
-    """Runs a server of the model that has answered once: the first answer takes longer."""
-    server = VllmServer(model, folder)
+def serving(model: Path, folder: Path, core: int | None = None) -> Iterator[VllmServer]:
+    """Runs a server of the model that has answered once: the first answer takes longer.
+
+    ``core``: that it computes on, where it has no GPU. By itself each takes the first.
+    """
+    server = VllmServer(model, folder, core)
     try:
         eventually(server.ready, READY_S)
         server.answer()
@@ -99,3 +102,8 @@ def serving(model: Path, folder: Path) -> Iterator[VllmServer]:
 def for_this_machine() -> dict[str, str]:
     """What vLLM is to be told by its environment."""
     return {} if Path("/dev/nvidiactl").exists() else ON_CPU
+
+
+def on_core(core: int | None) -> dict[str, str]:
+    """What binds its computing to a core."""
+    return {} if core is None else {"VLLM_CPU_OMP_THREADS_BIND": str(core)}

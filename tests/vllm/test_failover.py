@@ -17,14 +17,13 @@ from tests.support.waiting import eventually
 from tests.vllm.conftest import Serve
 from tests.vllm.tables import asked
 
-# On few cores one server of vLLM keeps another from its first token for 10 s and more.
-JOBS, TOKENS = 10, 1000
+JOBS, TOKENS = 10, 500
 pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
 def other_server(model: Path, tmp_path: Path) -> Iterator[VllmServer]:
-    with vllm_server.serving(model, tmp_path) as server:
+    with vllm_server.serving(model, tmp_path, core=1) as server:
         yield server
 
 
