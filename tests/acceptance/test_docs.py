@@ -22,10 +22,10 @@ from tests.support.workers import ROOT
 
 SNIPPETS = {
     f"{page.stem}-{number}": code
-    for page in sorted((ROOT / "docs").glob("*.md"))
+    for page in sorted((ROOT / "docs").rglob("*.md"))
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
 }
-BRING_A_REDIS = ("backends-0", "manager-0")  # and workers
+BRING_A_REDIS = ("clients-0", "manager-0")  # and workers
 MODEL = 'backend="llama_cpp", model="/models/8b.gguf"'
 SERVERS = [f"http://localhost:{port}/v1" for port in (1234, 8001, 8002)]
 

@@ -1,7 +1,7 @@
 """Five instances of an 8B model in NF4 on one card: do they fit, and how fast are they?
 
-The weights are random, in the shape of Llama 3.1 8B. The figures are printed; docs/backends.md has
-those of the machine where this ran last.
+The weights are random, in the shape of Llama 3.1 8B. The figures are printed; docs/backends/hf.md
+has those of the machine where this ran last.
 """
 
 from __future__ import annotations

@@ -1,49 +1,21 @@
-"""A backend that is no part of apexq: a package with an entry point of its own."""
+"""A backend that is no part of apexq: a package with an entry point, as docs/backends.md shows."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from producer import LLMClient
 from tests.conftest import ON_ONE_SERVER, StartWorkers
+from tests.support.workers import ROOT
 
 pytestmark = ON_ONE_SERVER
 
-MODULE = '''
-from workers.backends import Abilities, Piece
-
-
-class Parrot:
-    """Says what it is told."""
-
-    abilities = Abilities()
-
-    def __init__(self, spec, settings):
-        self._again = int(spec.options.get("again", 1))
-
-    def load(self, say=None):
-        pass
-
-    def count_tokens(self, request):
-        return len(request.texts[-1].split())
-
-    def stream(self, run):
-        words = run.request.texts[-1].split() * self._again
-        for word in words[: run.max_tokens]:
-            yield Piece(word + " ")
-        yield Piece("", 0, "stop")
-
-    def forget(self, tenant, session_id=None):
-        pass
-
-    def health(self):
-        return ""
-
-    def close(self):
-        pass
-'''
+PAGE = (ROOT / "docs" / "backends.md").read_text("utf-8")
+[MODULE] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+[TARGET] = re.findall(r'^parrot = "(.*)"$', PAGE, re.MULTILINE)
 
 
 def installed(folder: Path) -> None:
@@ -52,7 +24,7 @@ def installed(folder: Path) -> None:
     facts = folder / "parrot_backend-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-backend\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[apexq.backends]\nparrot = parrot_backend:Parrot\n")
+    (facts / "entry_points.txt").write_text(f"[apexq.backends]\nparrot = {TARGET}\n")
 
 
 def test_a_backend_of_a_third_party_answers_jobs_by_its_entry_point(

@@ -1,4 +1,4 @@
-"""Claude by Anthropic's Messages API, and servers that speak it. See docs/backends.md."""
+"""Claude by Anthropic's Messages API, and servers that speak it. See docs/backends/anthropic.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in Hugging Face's format on transformers, in the process. See docs/backends.md."""
+"""Models in Hugging Face's format on transformers, in the process. See docs/backends/hf.md."""
 
 from __future__ import annotations
 

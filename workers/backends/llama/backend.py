@@ -1,4 +1,7 @@
-"""Models in GGUF files on llama.cpp, in the process: CPU, Metal, CUDA. See docs/backends.md."""
+"""Models in GGUF files on llama.cpp, in the process: CPU, Metal, CUDA.
+
+See docs/backends/llama_cpp.md.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Models in Hugging Face's format on MLX, in the process: Apple's GPUs, and CPUs. See
-docs/backends.md.
+docs/backends/mlx.md.
 """
 
 from __future__ import annotations

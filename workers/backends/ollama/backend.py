@@ -1,4 +1,4 @@
-"""Models that an Ollama server runs. See docs/backends.md.
+"""Models that an Ollama server runs. See docs/backends/ollama.md.
 
 The server applies the model's template and its cache; closing the connection makes it stop.
 """

@@ -1,7 +1,7 @@
 """Models behind OpenAI's API: OpenAI itself, and any server that is compatible with it.
 
 The official SDK asks; its own retries are off, since retries, limits and deadlines are the
-ledger's. See docs/backends.md.
+ledger's. See docs/backends/openai.md.
 """
 
 from __future__ import annotations

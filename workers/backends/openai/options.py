@@ -13,7 +13,7 @@ OWN_FIELDS = ("model", "messages", "prompt", "stream", "stream_options", "n", "e
 
 
 class OpenAIOptions(BackendOptions):
-    """The backend's own settings; docs/backends.md says what each is for.
+    """The backend's own settings; docs/backends/openai.md says what each is for.
 
     ``base_url`` or ``endpoints``, not both. ``server``: what kind it is; None: it is asked.
     ``max_concurrent``: requests at one endpoint, of all workers on this host. ``window``: tokens.

@@ -1,4 +1,4 @@
-"""Models in Hugging Face's format on vLLM's engine, in the process. See docs/backends.md."""
+"""Models in Hugging Face's format on vLLM's engine, in the process. See docs/backends/vllm.md."""
 
 from __future__ import annotations
 
