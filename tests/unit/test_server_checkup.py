@@ -13,6 +13,7 @@ from producer.cli import server_checkup
 from producer.cli.server_checkup import check_servers
 from tests.support import fake_openai
 from tests.support.fake_openai import FakeOpenAI
+from tests.support.fake_server import FakeServer
 
 
 @pytest.fixture
@@ -71,3 +72,58 @@ def test_no_password_is_sent_or_shown(server: FakeOpenAI) -> None:
     check = check_servers(asking(with_password))
     assert check.status == "ok"
     assert "hidden" not in str(check)
+
+
+@pytest.mark.parametrize("path", ["/models@v2/v1", "/v1?user=me@home"])
+def test_one_whose_address_is_not_shown_is_asked_all_the_same(
+    server: FakeOpenAI, path: str
+) -> None:
+    address = server.url.removesuffix("/v1") + path
+    check = check_servers(asking(address))
+    assert (check.status, check.lines) == ("ok", ("http://… (inst0) answers",))
+    assert [one.path for one in server.asked] == [path.partition("?")[0]]
+
+
+def test_two_whose_addresses_are_not_shown_are_two(server: FakeOpenAI) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = f"http://127.0.0.1:{taken.getsockname()[1]}/me@home"
+    check = check_servers(asking(f"{server.url}/me@home", closed))
+    assert (check.status, check.found) == ("warn", "1 of 2 answer this machine")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://me:hid/den@host/v1", "http://hid den@host:1x/v1", "http://hid\x01/den@host"]
+)
+def test_of_an_address_that_cannot_be_asked_no_part_is_told(address: str) -> None:
+    check = check_servers(asking(address))
+    assert check.status == "warn"
+    assert check.lines[0].startswith("http://… (inst0) cannot be asked (")
+    assert "hid" not in str(check)
+
+
+def test_a_blank_in_a_path_is_sent_as_http_clients_send_it(server: FakeOpenAI) -> None:
+    assert check_servers(asking(f"{server.url}/a b")).status == "ok"
+    assert [one.path for one in server.asked] == ["/v1/a%20b"]
+
+
+@pytest.fixture
+def proxy() -> Iterator[FakeServer]:
+    """One that lets nobody through."""
+    with FakeServer(lambda one: one.reply(403, "Forbidden"), ()) as proxy:
+        yield proxy
+
+
+def test_what_a_proxy_says_is_not_taken_for_the_servers_word(
+    server: FakeOpenAI, proxy: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given
+    monkeypatch.setenv("http_proxy", "me:hidden@" + proxy.url.partition("://")[2])
+    monkeypatch.setenv("no_proxy", "")
+    # Then it is named, without its password
+    check = check_servers(asking(server.url))
+    said = f"answers 403 Forbidden, or the proxy {proxy.url} does, which NO_PROXY leaves out"
+    assert (check.status, check.lines) == ("warn", (f"{server.url} (inst0) {said}",))
+    # When it is left out
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    # Then
+    assert check_servers(asking(server.url)).lines == (f"{server.url} (inst0) answers",)
