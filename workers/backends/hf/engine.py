@@ -90,16 +90,22 @@ class HfEngine(Vocabulary):
                 read = self._model(
                     input_ids=ids, past_key_values=self._cache, use_cache=True, **keeps
                 )
-            self._logits = read.logits[0]
         except torch.AcceleratorError:
             raise  # see HfModel.stream
         except (RuntimeError, MemoryError) as error:
-            self.clear()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()  # for the other instances on this GPU
-            raise failed(f"The model could not read its context: {why(error)}.") from None
-        self.tokens += tokens
-        self.read_tokens += len(tokens)
+            complaint = why(error)
+        else:
+            self._logits = read.logits[0]
+            self.tokens += tokens
+            self.read_tokens += len(tokens)
+            return
+        # Only here, where the error is gone, does nothing hold what its frames had in memory; the
+        # cache itself is in the hands of whoever reads a prompt.
+        self._cache.layers.clear()
+        self.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # for the other instances on this GPU
+        raise failed(f"The model could not read its context: {complaint}.")
 
     def extend(self, tokens: Sequence[int], stop: threading.Event) -> bool:
         """Evaluates any number of tokens, batch by batch; False if it was told to stop, which it
@@ -175,6 +181,7 @@ def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
 def why(error: Exception) -> str:
     """What a library says, in short."""
     said = first_line(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in said:
+    lacking = any(one in said for one in ("out of memory", "allocate memory"))
+    if lacking or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out of memory"
     return said

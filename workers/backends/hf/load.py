@@ -20,6 +20,7 @@ from ledger.errors import ApexError, BackendMissing, InvalidSetting
 from workers.backends.base import Say
 from workers.backends.hf.engine import failed, why
 from workers.backends.hf.options import Quantization
+from workers.backends.hf.report import with_its_cause
 from workers.backends.local.folder import name_of
 
 SAFE = {"trust_remote_code": False, "local_files_only": True}
@@ -64,7 +65,7 @@ def load_model(
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     say(f"loading {name} on {device}")
-    with _told(name):
+    with _told(name), with_its_cause():
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             config=AutoConfig.from_pretrained(folder, **SAFE),
@@ -72,11 +73,21 @@ def load_model(
             dtype=dtype,
             device_map={"": device},
             quantization_config=_quantizer(config, quantization, dtype),
+            ignore_mismatched_sizes=True,  # so that it says which; see below
             output_loading_info=True,
             **SAFE,
         )
-    if found["missing_keys"]:  # the library would make them up
-        raise failed(f"{name} is not complete: it lacks {sorted(found['missing_keys'])[0]}.")
+    # Either way the library would make weights up.
+    if found["mismatched_keys"]:
+        key, stored, wanted = min(found["mismatched_keys"])
+        raise failed(
+            f"{name} does not fit its config.json: {key} has the shape {list(stored)}, "
+            f"not {list(wanted)}."
+        )
+    if found["missing_keys"]:
+        raise failed(f"{name} is not complete: it lacks {min(found['missing_keys'])}.")
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # what loading took, for the other instances on this GPU
     return model.eval()
 
 

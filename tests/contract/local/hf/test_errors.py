@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -36,6 +37,38 @@ def test_a_model_that_runs_out_of_memory_fails_that_job_alone(
     assert not caught.value.retriable
 
     assert text_of(answer(backend, asked())) == expected
+
+
+def test_a_step_that_fails_has_given_its_memory_back_before_it_is_told(
+    backend: HfBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a session with a context
+    engine = backend._loaded._engine
+    answer(backend, asked(session_id="s1"))
+    held = [weakref.ref(engine._cache.layers[0])]
+
+    class Activations:
+        """What a layer has computed."""
+
+    def fails(*args: object, **options: object) -> None:
+        activations = Activations()
+        held.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    alive: list[object] = []
+    forget = engine.clear
+
+    def clear() -> None:
+        forget()
+        alive.extend(one() for one in held)
+
+    # When its next turn fails
+    monkeypatch.setattr("torch.nn.functional.linear", fails)
+    monkeypatch.setattr(engine, "clear", clear)
+    with pytest.raises(BackendError):
+        answer(backend, asked("hello again", session_id="s1"))
+    # Then
+    assert alive == [None, None]
 
 
 def test_a_process_whose_gpu_is_lost_ends(

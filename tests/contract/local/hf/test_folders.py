@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import torch
 from safetensors.numpy import load_file, save_file
 
 from ledger.errors import BackendError, InvalidSetting
@@ -131,7 +132,30 @@ def test_weights_that_are_missing_are_not_made_up(model: Path, refusal: Refusal)
 def test_weights_of_another_shape_are_refused(model: Path, refusal: Refusal) -> None:
     configured(model, intermediate_size=64)
 
-    assert "tiny could not be loaded" in refusal(model, BackendError)
+    said = refusal(model, BackendError)
+
+    assert "tiny does not fit its config.json: model.layers.0.mlp.down_proj.weight has" in said
+    assert "the shape [128, 256], not [128, 64]." in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate …\nSee …"), "out of memory"),
+        (ValueError("blocks of 64 do not fit"), "blocks of 64 do not fit"),
+    ],
+)
+def test_a_weight_that_cannot_be_quantised_is_told_with_its_cause(
+    model: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+
+    def fails(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(bitsandbytes.nn.Params4bit, "to", fails)
+
+    assert refusal(model, BackendError, quantization="nf4") == f"tiny could not be loaded: {said}."
 
 
 def test_a_file_that_is_cut_off_is_refused(model: Path, refusal: Refusal) -> None:
