@@ -280,7 +280,9 @@ class ContentRefused(BackendError):
 
 
 class BackendAuth(BackendError):
-    """The provider does not accept the key, or the key may not do this; ``backend``, ``said``."""
+    """The provider does not accept the key, or the key may not do this; ``backend``, ``said``;
+    ``unpaid``: the key is well, and its account is empty.
+    """
 
     of_the_request = False
     code = "backend_auth"

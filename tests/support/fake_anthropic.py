@@ -34,12 +34,13 @@ Event = tuple[str, dict[str, Any]]
 
 class FakeAnthropic(FakeServer):
     """``cached``: tokens of each prompt that are read from, and written to, its cache. ``pages``:
-    of a proxy, each sent once in the model's place.
+    of a proxy, each sent once in the model's place. ``unpaid``: the account is empty.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.cached = (0, 0)
         self.pages: list[str] = []
+        self.unpaid = False
         self._ids = count()
         super().__init__(self._route, (PATH,), port)
 
@@ -49,6 +50,8 @@ class FakeAnthropic(FakeServer):
             refuse(exchange, 401, "authentication_error", "invalid x-api-key")
         elif "anthropic-version" not in given:
             refuse(exchange, 400, "invalid_request_error", "anthropic-version: header is required")
+        elif self.unpaid:
+            refuse(exchange, 400, "invalid_request_error", "Your credit balance is too low")
         elif exchange.path == f"/v1/models/{MODEL}":
             if self.pages:
                 exchange.reply(200, self.pages.pop(), {"content-type": "text/html"})

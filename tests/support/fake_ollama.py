@@ -22,17 +22,22 @@ CAPABILITIES = ("completion", "tools", "thinking", "vision")
 
 
 class FakeOllama(FakeServer):
-    """``models``: those that are there. ``cached``: tokens of each prompt that are in its cache."""
+    """``models``: those that are there. ``cached``: tokens of each prompt that are in its cache.
+    ``unpaid``: a provider before it wants to be paid first.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.models, self.cached = {MODEL}, 0
         self.capabilities: tuple[str, ...] = CAPABILITIES
+        self.unpaid = False
         self.broken = False  # a proxy before it says that it is away
         self._ids = count()
         super().__init__(self._route, ("/api/chat", "/api/generate", "/api/pull"), port)
 
     def _route(self, exchange: Exchange) -> None:
         match exchange.path:
+            case _ if self.unpaid:
+                exchange.reply(402, {"error": "Your credit balance is too low"})
             case "/api/version" if self.broken:
                 exchange.reply(502, "<html>Bad Gateway</html>")
             case "/api/version":

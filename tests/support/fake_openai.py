@@ -21,15 +21,17 @@ Answer = Callable[[Exchange], None]
 class FakeOpenAI(FakeServer):
     """The server. ``url``: of its API.
 
-    ``well``: it answers the question for its models. ``locked``: it accepts no key there. ``page``:
-    of a proxy, what it answers that with instead; ``pages``: times that it has. ``words``: what
-    tokens stand for. ``tokenized``: times that it was asked to count.
+    ``well``: it answers the question for its models. ``locked``: it accepts no key there.
+    ``withheld``: the status with which it keeps them from a key. ``page``: of a proxy, what it
+    answers that with instead; ``pages``: times that it has. ``words``: what tokens stand for.
+    ``tokenized``: times that it was asked to count.
     """
 
     def __init__(
         self, *answers: Answer, owner: str = "system", window: int | None = None, port: int = 0
     ) -> None:
         self.well, self.locked = True, False
+        self.withheld = 0
         self.page, self.pages = "", 0
         self.words: dict[int, str] = {}
         self.tokenized = 0
@@ -73,6 +75,8 @@ class FakeOpenAI(FakeServer):
             exchange.reply(200, self.page, {"content-type": "text/html"})
         elif self.locked:
             exchange.reply(401, {"error": {"message": "Incorrect API key provided"}})
+        elif self.withheld:
+            exchange.reply(self.withheld, {"error": {"message": "Not for this key"}})
         elif self.well:
             exchange.reply(200, {"object": "list", "data": [self._model]})
         else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import pytest
 
-from ledger.errors import BackendError
+from ledger.errors import BackendAuth, BackendError
 from tests.support.apis import ONCE, Api
 from tests.support.fake_server import PATIENCE_S, Exchange, FakeServer
 from tests.support.loaded import created, loaded, pieces_of, run_of, text_of
@@ -87,6 +88,19 @@ def test_a_server_that_comes_later_is_waited_for(api: Api, server: FakeServer) -
     assert backend.health() == ""
     backend.close()
     came[0].close()
+
+
+def test_an_empty_account_fails_jobs_and_not_the_instance(api: Api, server: Any) -> None:
+    # Given
+    server.unpaid = True
+    with loaded(api.table(server)) as backend:
+        with pytest.raises(BackendAuth, match="credit balance is too low") as raised:
+            pieces_of(backend, SHORT)
+        # When somebody has paid
+        server.unpaid = False
+        # Then
+        assert raised.value.unpaid
+        assert text_of(pieces_of(backend, SHORT)) == GREETING
 
 
 def test_a_connection_serves_one_answer_after_the_other(

@@ -38,6 +38,8 @@ _TYPE_OF = {
     429: "rate_limit_error",
 }
 _KEY = {"authentication_error", "permission_error", "billing_error"}
+# An empty account is told as an invalid request, too.
+_UNPAID = re.compile(r"credit balance is too low|specified API usage limits", re.IGNORECASE)
 _PASSES = {"overloaded_error", "api_error", "timeout_error"}
 
 # "prompt is too long: 211180 tokens > 200000 maximum"; "input length and `max_tokens` exceed
@@ -92,8 +94,9 @@ def _told(error: anthropic.APIStatusError, where: str, model: str, key: str) -> 
     kinds = {error.type, _TYPE_OF.get(status)}
     said = in_short(error.api_message or error.message, key)
     facts: dict[str, Any] = {"backend": BACKEND, "said": said, "retriable": False}
-    if kinds & _KEY:
-        return BackendAuth(**facts)
+    unpaid = "billing_error" in kinds or _UNPAID.search(said) is not None
+    if unpaid or kinds & _KEY:
+        return BackendAuth(unpaid=unpaid, **facts)
     if "not_found_error" in kinds:
         return ModelNotFound(model=model, **facts)
     never = "rate_limit_error" in kinds and too_large(said)

@@ -49,7 +49,9 @@ def refusal(
         )
     if status in (401, 402, 403):
         return BackendAuth(
-            f"Ollama at {where} does not accept the request ({said}); check api_key.", **facts
+            f"Ollama at {where} does not accept the request ({said}); check api_key.",
+            unpaid=status == 402,
+            **facts,
         )
     if status == 404 or (status in (0, 400) and _NO_MODEL.search(said)):
         return ModelNotFound(

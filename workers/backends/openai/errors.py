@@ -15,25 +15,24 @@ from ledger.errors import (
     RateLimited,
     ServerAway,
 )
+from workers.backends.openai.error_body import ErrorBody
 from workers.backends.servers.passing import may_pass
 from workers.backends.servers.retry_after import BUSY_S, LONGEST_S, retry_after_s
 from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
 from workers.backends.servers.unreached import unreached
 
-# Where a server has no code for it: vLLM, llama.cpp and LM Studio in this order.
-_TOO_LONG = re.compile(
-    r"maximum context length|exceeds? (?:the )?(?:available )?context|context (?:window|length) of"
-    r"|greater than the context length|longer than the maximum model length",
-    re.IGNORECASE,
-)
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
 _REFUSED_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
-_QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached")
+_UNPAID_CODES = (
+    *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
+    "exceeded_current_quota_error",  # Moonshot's
+)
 _MODEL_CODES = ("model_not_found",)
 
 # "Please try again in 1.242s", "… in 20ms", "… in 6m0s": how OpenAI words what its headers say too.
-_AGAIN_IN = re.compile(r"try again in\s+((?:\d+(?:\.\d+)?(?:ms|s|m|h))+)", re.IGNORECASE)
+# "Please retry in 36.4s": Google's, whose headers do not say it.
+_AGAIN_IN = re.compile(r"(?:try again|retry) in\s+((?:\d+(?:\.\d+)?(?:ms|s|m|h))+)", re.IGNORECASE)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -47,19 +46,15 @@ class Errors:
 
     def of(self, error: Exception, where: str) -> BackendError:
         """The error that ``error`` of the SDK means; ``where``: the endpoint's URL."""
-        body = getattr(error, "body", None)
-        if not isinstance(body, Mapping):  # another server's page, such as a proxy's
-            body = {"message": body} if isinstance(body, str) else {}
+        body = ErrorBody(getattr(error, "body", None), str(error))
         status = getattr(error, "status_code", None)
-        if status is None and body:  # an error in the midst of a stream
-            status = _status_of(body)
+        if status is None and not body.is_empty:  # an error in the midst of a stream
+            status = body.status
         if status is None:
             return self.lost(where, str(error) or type(error).__name__, error.__cause__)
         response = getattr(error, "response", None)
         headers = response.headers if response is not None else {}
-        words = str(body.get("message") or body.get("detail") or error)
-        kinds = [str(body.get(name)) for name in ("code", "type") if body.get(name) is not None]
-        return self._told(int(status), kinds, self._clean(words), headers, where)
+        return self._told(int(status), body, headers, where)
 
     def lost(self, where: str, why: str, cause: BaseException | None = None) -> BackendError:
         """The connection to ``where`` was lost, or could not be made."""
@@ -77,33 +72,39 @@ class Errors:
         return ContentRefused(said=self._clean(words), retriable=False, **self._facts)
 
     def _told(
-        self, status: int, kinds: list[str], said: str, headers: Mapping[str, str], where: str
+        self, status: int, body: ErrorBody, headers: Mapping[str, str], where: str
     ) -> BackendError:
+        said, after_s = self._clean(body.words), retry_after_s(headers)
         facts: dict[str, Any] = {"said": said, "retriable": False, **self._facts}
-        too_long = status == 413 or (status in (400, 422) and _TOO_LONG.search(said))
-        if too_long or _any(kinds, _TOO_LONG_CODES):
+        too_long = status == 413 or (status in (400, 422) and body.says_too_long)
+        if too_long or _any(body.kinds, _TOO_LONG_CODES):
             return ContextTooLong(
                 f"The prompt does not fit the model's window ({said}); shorten it.", **facts
             )
-        if _any(kinds, _REFUSED_CODES):
+        if _any(body.kinds, _REFUSED_CODES):
             return ContentRefused(**facts)
-        if status == 404 or _any(kinds, _MODEL_CODES):
+        if status == 404 or _any(body.kinds, _MODEL_CODES):
             return ModelNotFound(model=self._model, **facts)
-        if status in (401, 402, 403) or _any(kinds, _QUOTA_CODES):
-            return BackendAuth(**facts)
+        in_flight = status == 402 and after_s is not None  # OpenRouter's: what runs is paid first
+        unpaid = (status == 402 and not in_flight) or _any(body.kinds, _UNPAID_CODES)
+        if unpaid or status in (401, 403):
+            return BackendAuth(**facts, unpaid=unpaid)
         if status == 429 and too_large(said):
             return ContextTooLong(
                 f"The request is larger than the provider's limit ({said}); shorten it, or lower "
                 "max_tokens.",
                 **facts,
             )
-        if status == 429:
-            pause_s = retry_after_s(headers) or in_words(said) or BUSY_S
+        if status == 429 or in_flight:
+            pause_s = after_s or in_words(body.words) or BUSY_S
             facts |= {"retriable": True, "retry_after_s": round(pause_s, 3)}
             return RateLimited(**facts)
+        if status == 503 and "loading model" in said.lower():  # llama.cpp's, which listens at once
+            facts |= {"retriable": True, "lost": True}
+            return ServerAway(f"{where} is not ready yet ({said}).", **facts)
         if may_pass(status):
             facts["retriable"] = True
-            if (after_s := retry_after_s(headers)) is not None:
+            if after_s is not None:
                 facts["retry_after_s"] = round(after_s, 3)
             return BackendError(f"{where} failed with the status {status} ({said}).", **facts)
         return BackendError(f"{where} does not take the request ({said}); change it.", **facts)
@@ -123,18 +124,3 @@ def in_words(words: str) -> float | None:
 
 def _any(kinds: list[str], known: tuple[str, ...]) -> bool:
     return any(kind in known for kind in kinds)
-
-
-def _status_of(body: Mapping[str, Any]) -> int:
-    """The status that an error object in a stream stands for: its code, or by its type."""
-    code = body.get("code")
-    if isinstance(code, int) and 400 <= code < 600:
-        return code
-    if str(code).isdigit() and 400 <= int(str(code)) < 600:
-        return int(str(code))
-    kind = f"{code} {body.get('type')}".lower()
-    if "rate_limit" in kind:
-        return 429
-    if "authentication" in kind or "permission" in kind:
-        return 401
-    return 400 if "invalid_request" in kind or "badrequest" in kind else 500

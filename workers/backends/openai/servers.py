@@ -54,16 +54,16 @@ class Servers:
         )
 
     async def models(self) -> list[Mapping[str, Any]]:
-        """What the first server lists that answers.
+        """What the first server lists that answers and has a list.
 
         Raises:
             BackendAuth: none does, and one does not accept the key.
             BackendError: none does.
         """
         answers = await asyncio.gather(*(self._models(one) for one in self.endpoints))
-        for answer in answers:
-            if isinstance(answer, list):
-                return answer
+        lists = [answer for answer in answers if isinstance(answer, list)]
+        if lists:
+            return next((one for one in lists if one), [])
         errors = [answer for answer in answers if isinstance(answer, BackendError)]
         raise next((error for error in errors if not error.retriable), errors[0])
 
@@ -83,12 +83,16 @@ class Servers:
         await self.endpoints.close()
 
     async def _models(self, endpoint: Endpoint) -> list[Mapping[str, Any]] | BackendError:
-        """What a server lists; nothing where it has no list; or the error if it does not answer."""
+        """What a server lists; nothing where it has no list, or none for this key, which may be
+        good for answers all the same; or the error if it does not answer.
+        """
         try:
             page = await endpoint.client.models.list(timeout=PROBE_S)
             return [one.model_dump() for one in page.data or ()]
         except openai.OpenAIError as error:
             told = self._errors.of(error, endpoint.where)
+            if told.facts.get("unpaid") or isinstance(error, openai.PermissionDeniedError):
+                return []
         except Exception as error:  # noqa: BLE001  a page of something else, such as a proxy's
             log.info("%s lists no models: %s", endpoint.where, type(error).__name__)
             told = self._errors.lost(endpoint.where, "what it sent is no list of models")

@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from ledger.errors import BackendError, InvalidSetting
+from ledger.errors import BackendAuth, BackendError, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
@@ -114,8 +114,10 @@ class ServerBackend(ABC, Generic[C, Facts]):
         io = IoThread(self._backend)
         self._loaded = io, client
         try:
-            asking = partial(self._facts, client, say)
-            self._know(io.run(until_it_answers(asking, self._settings.load_timeout_s, say)))
+            asking = partial(self._facts_unless_unpaid, client, say)
+            facts = io.run(until_it_answers(asking, self._settings.load_timeout_s, say))
+            if facts is not None:
+                self._know(facts)
         except BaseException:
             self.close()
             raise
@@ -175,6 +177,15 @@ class ServerBackend(ABC, Generic[C, Facts]):
         if loaded is not None:
             io, client = loaded
             io.close(client.close())
+
+    async def _facts_unless_unpaid(self, client: C, say: Say) -> Facts | None:
+        """None where the account is empty: jobs say so, and go on when it is not any more."""
+        try:
+            return await self._facts(client, say)
+        except BackendAuth as error:
+            if not error.facts.get("unpaid"):
+                raise
+            return None
 
     def _no_answer(self, client: C) -> BackendError:
         return BackendError(

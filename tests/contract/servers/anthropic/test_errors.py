@@ -36,6 +36,7 @@ from workers.backends import Backend
 LONG_CONTEXT = "Extra usage is required for long context requests"
 LONG_PROMPT = "prompt is too long: 211180 tokens > 200000 maximum"
 LONG_ANSWER = "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000"
+EMPTY = "Your credit balance is too low to access the Anthropic API"
 BLOCKED = "Output blocked by content filtering policy"
 OLD_OPTION = "`temperature` is deprecated for this model"
 
@@ -56,7 +57,8 @@ OLD_OPTION = "`temperature` is deprecated for this model"
         (400, "invalid_request_error", BLOCKED, {}, ContentRefused, {"retriable": False}),
         (400, "invalid_request_error", OLD_OPTION, {}, BackendError, {"retriable": False}),
         (401, "authentication_error", "invalid x-api-key", {}, BackendAuth, {"retriable": False}),
-        (402, "billing_error", "Your credit balance is too low", {}, BackendAuth, {}),
+        (402, "billing_error", "Your credit balance is too low", {}, BackendAuth, {"unpaid": True}),
+        (400, "invalid_request_error", EMPTY, {}, BackendAuth, {"unpaid": True}),
         (403, "permission_error", "not for this workspace", {}, BackendAuth, {}),
         (404, "not_found_error", f"model: {MODEL}", {}, ModelNotFound, {"model": MODEL}),
         (

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("openai")
 
-from ledger.errors import BackendError, ContentRefused, RateLimited
+from ledger.errors import BackendError, ContentRefused, ContextTooLong, RateLimited
 from tests.contract.servers.openai.conftest import ErrorOf, Start
 from tests.support.fake_openai import Answer, breaks_off_after, chunk, says, usage
 from tests.support.loaded import pieces_of, run_of, text_of, tokens_of
@@ -21,6 +21,11 @@ from tests.support.loaded import pieces_of, run_of, text_of, tokens_of
         ({"message": "CUDA error", "type": "InternalServerError", "code": 500}, BackendError, True),
         ({"message": "Slow", "type": "tokens", "code": "rate_limit_exceeded"}, RateLimited, True),
         ({"message": "No", "type": "BadRequestError", "code": 400}, BackendError, False),
+        (  # LM Studio
+            {"message": "The model is loaded with context length of only 4096 tokens"},
+            ContextTooLong,
+            False,
+        ),
     ],
 )
 def test_an_error_object_in_the_midst_of_a_stream_counts(

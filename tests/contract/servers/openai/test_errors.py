@@ -15,6 +15,7 @@ from ledger.errors import (
     ContextTooLong,
     ModelNotFound,
     RateLimited,
+    ServerAway,
     to_record,
 )
 from tests.contract.servers.openai.conftest import KEY, ErrorOf
@@ -27,6 +28,18 @@ OPENAI_TOO_LONG = (
     "5012 tokens. Please reduce the length of the messages."
 )
 
+
+FLAGGED = {
+    "code": 403,
+    "message": "Your input was flagged.",
+    "metadata": {"reasons": ["violence"], "flagged_input": "how to", "provider_name": "OpenAI"},
+}
+
+GOOGLES_LIMIT = {
+    "code": 429,
+    "message": f"You exceeded your current quota.{' Look there.' * 30}\nPlease retry in 36.5s.",
+    "status": "RESOURCE_EXHAUSTED",
+}
 
 TOO_LARGE = (
     "Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, "
@@ -62,6 +75,16 @@ TOO_LARGE = (
             ContextTooLong,
             "exceeds the available context size",
         ),
+        (  # Google
+            refuses(400, "The input token count exceeds the maximum number of tokens allowed."),
+            ContextTooLong,
+            "exceeds the maximum number of tokens",
+        ),
+        (  # xAI
+            refuses(400, "This model's maximum prompt length is 131072 but it contains 140000."),
+            ContextTooLong,
+            "maximum prompt length is 131072",
+        ),
         (
             refuses(401, "Incorrect API key provided: sk-te***89.", code="invalid_api_key"),
             BackendAuth,
@@ -90,6 +113,11 @@ TOO_LARGE = (
             "exceeded your current quota",
         ),
         (
+            refuses(429, "Your account is not active.", code="billing_not_active"),
+            BackendAuth,
+            "account is not active",
+        ),
+        (
             refuses(429, TOO_LARGE, type="tokens", code="rate_limit_exceeded"),
             ContextTooLong,
             "Limit 30000, Requested 45000",
@@ -108,6 +136,11 @@ TOO_LARGE = (
             refuses(400, "The response was filtered.", code="content_filter"),
             ContentRefused,
             "The response was filtered",
+        ),
+        (  # OpenRouter
+            lambda one: one.reply(403, {"error": FLAGGED}),
+            ContentRefused,
+            "Your input was flagged",
         ),
         (
             refuses(400, "Invalid value for 'temperature'.", type="invalid_request_error"),
@@ -157,6 +190,31 @@ def test_a_rate_limit_says_how_long_to_wait(
     assert type(error) is RateLimited
     assert error.retry_after_s == wait_s
     assert error.said == message.rstrip(".")
+
+
+def test_googles_rate_limit_says_at_the_end_of_its_words_how_long_to_wait(
+    error_of: ErrorOf,
+) -> None:
+    error = error_of(lambda one: one.reply(429, [{"error": GOOGLES_LIMIT}]))
+
+    assert type(error) is RateLimited
+    assert error.retry_after_s == 36.5
+    assert error.said.startswith("You exceeded your current quota")
+
+
+def test_an_account_that_is_short_for_now_is_waited_for(error_of: ErrorOf) -> None:
+    error = error_of(refuses(402, "In-flight budget.", headers={"retry-after": "3"}))
+
+    assert type(error) is RateLimited
+    assert error.retry_after_s == 3
+
+
+def test_a_server_that_still_loads_its_model_costs_no_attempt(error_of: ErrorOf) -> None:
+    error = error_of(refuses(503, "Loading model", type="unavailable_error", code=503))
+
+    assert type(error) is ServerAway
+    assert error.retriable is True
+    assert "is not ready yet (Loading model)" in error.message
 
 
 def test_a_rate_limit_may_name_a_date(error_of: ErrorOf) -> None:

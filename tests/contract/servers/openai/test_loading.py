@@ -12,7 +12,7 @@ from ledger.errors import BackendError, InvalidSetting
 from tests.contract.servers.openai.conftest import KEY
 from tests.support import fake_openai
 from tests.support.fake_openai import MODEL, answers_with
-from tests.support.loaded import created, pieces_of
+from tests.support.loaded import created, pieces_of, text_of
 
 
 def made(backend: str = "openai", **table: Any) -> Any:
@@ -46,6 +46,32 @@ def test_loading_ends_when_nobody_answers_for_too_long() -> None:
 
     with pytest.raises(BackendError, match=r"The connection to http://127\.0\.0\.1:9/v1 was lost"):
         backend.load()
+
+
+@pytest.mark.parametrize("status", [402, 403])  # an empty account, a key for answers alone
+def test_models_that_are_withheld_keep_nobody_from_starting(status: int) -> None:
+    with fake_openai.serving(answers_with("a")) as server:
+        server.withheld = status
+        backend = made(base_url=server.url)
+
+        backend.load()
+
+        assert text_of(pieces_of(backend, "Say hi")) == "a"
+        backend.close()
+
+
+def test_the_server_that_lists_models_is_heard_where_another_withholds_them() -> None:
+    with (
+        fake_openai.serving(answers_with("a")) as one,
+        fake_openai.serving(owner="vllm", window=77) as other,
+    ):
+        one.withheld = 403
+        backend = made(endpoints=[one.url, other.url])
+
+        backend.load()
+
+        assert backend.abilities.window == 77
+        backend.close()
 
 
 @pytest.mark.parametrize(
