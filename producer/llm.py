@@ -10,6 +10,7 @@ from typing import Any, Self
 import routing
 from ledger.errors import NoInstance, UnknownModel
 from ledger.messages import Result
+from ledger.overview import read_entries
 from producer.aio import AsyncLLMClient
 from producer.awaited import send_and_wait
 from producer.llm_config import LLMConfig
@@ -72,16 +73,18 @@ class ModelClient:
         return await self._ask(messages=tuple(messages), **options)
 
     async def health_check(self) -> bool:
-        """Whether Redis answers and a living instance is ready that serves the model.
+        """Whether Redis answers and a living instance is ready that serves the model, and does not
+        rest because its provider takes no requests or its server is away.
 
         Never raises: what is wrong is in the log.
         """
         try:
-            entries = await self._entries()
+            names = [entry.name for entry in await self._entries() if self._is_well(entry)]
+            found = await self._client._ledger.run(read_entries(names))
         except Exception as error:  # noqa: BLE001  whoever asks wants yes or no
             log.warning("no health: %s", error)
             return False
-        return any(map(self._is_well, entries))
+        return any(not one.rest_s for one in found)
 
     async def close(self) -> None:
         """Gives the connections back."""

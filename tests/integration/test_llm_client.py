@@ -99,6 +99,17 @@ def test_health_is_an_instance_that_is_ready_and_serves_the_model(stack: LocalSt
             client.resume("inst1")
 
 
+def test_an_instance_that_rests_for_its_providers_sake_is_not_well(stack: LocalStack) -> None:
+    def well() -> bool:
+        return using(stack, ModelClient.health_check, model="small")
+
+    with LLMClient(stack.settings) as client:
+        job = client.submit("[[mock limits=1 retry_after_s=3]]", agent_id="a", model="small")
+        eventually(lambda: not well())
+        assert job.result().state.value == "succeeded"
+    eventually(well)
+
+
 def test_health_is_false_where_nobody_answers() -> None:
     async def scene() -> bool:
         nowhere = f"redis://127.0.0.1:{servers.free_port()}/0"
