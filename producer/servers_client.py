@@ -51,7 +51,8 @@ class ServersClient:
             slots: requests at once.
             model: None: the server's only one.
             settings: None: what the environment and apexq.toml say.
-            table: further keys of the instance's table, such as ``api_key``.
+            table: further keys of the instance's table, such as ``api_key``, and a ``name`` where
+                there are several such clients in one Redis.
 
         Raises:
             InvalidSetting: one of them cannot be used.
@@ -64,6 +65,7 @@ class ServersClient:
             **where,
             **table,
         }
+        self._name = str(self._table["name"])
         self._spec = self._of_the_settings()
         self._stack: GuestStack | None = None
         self._client: AsyncLLMClient | None = None
@@ -149,10 +151,12 @@ class ServersClient:
         """Starts what is needed; does nothing where the settings have an instance of these servers.
 
         Raises:
+            InvalidSetting: the settings have one of its name, with other servers.
             StackFailed, RedisUnavailable: it did not come up.
         """
         async with self._changing:
             if self._spec is None and self._stack is None:
+                self._refuse_anothers_name()
                 stack = GuestStack([self._table], None, env=self._settings.to_env())
                 await start_stack(stack)
                 self._stack = stack
@@ -183,6 +187,15 @@ class ServersClient:
                 return spec
         return None
 
+    def _refuse_anothers_name(self) -> None:
+        """Its agents' jobs would be answered by these servers; in a Redis of our own are none."""
+        taken = {spec.name for spec in self._settings.instances}
+        if "redis_url" in self._settings.model_fields_set and self._name in taken:
+            raise InvalidSetting(
+                f"The settings have an instance {self._name!r} with other servers: give this "
+                f'client\'s another name, {type(self).__name__}(…, name="…").'
+            )
+
     @property
     def _used_settings(self) -> Settings:
         return self._stack.settings if self._stack is not None else self._settings
@@ -197,4 +210,4 @@ class ServersClient:
             )
         if self._client is None:
             self._client = AsyncLLMClient(self._used_settings)
-        return self._client, self._spec.name if self._spec else self.instance
+        return self._client, self._spec.name if self._spec else self._name

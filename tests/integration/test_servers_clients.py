@@ -75,6 +75,20 @@ def test_what_it_brought_is_forgotten_with_it_and_may_come_again(
         assert names(ledger) == []
 
 
+def test_two_clients_at_once_each_ask_their_own_server(server: FakeOpenAI, redis_url: str) -> None:
+    settings = load_settings(env={}, redis_url=redis_url)
+
+    async def talk(first: str, second: str) -> list[str]:
+        async with (
+            LMStudioClient(first, settings=settings) as one,
+            LMStudioClient(second, settings=settings, name="another") as other,
+        ):
+            return [(await client.chat(HELLO, max_tokens=9)).text for client in (one, other)]
+
+    with fake_openai.serving(answers_with("Good", " day")) as another:
+        assert asyncio.run(talk(server.url, another.url)) == ["Hello there", "Good day"]
+
+
 def test_two_endpoints_of_the_settings_are_used_and_fail_over_unseen(
     redis_url: str, start_workers: StartWorkers, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ledger.errors import InvalidSetting
 from ledger.settings import Settings, load_settings
 from producer import DualEndpointLLMClient, LMStudioClient, servers_client
+from tests.support.sentences import is_one_sentence
 from tests.support.slow_stack import SlowStack
 
 CHAIN: dict[str, Any] = {
@@ -79,6 +80,17 @@ def test_an_instance_of_the_settings_is_found_by_its_server_also_where_that_is_t
 ) -> None:
     given = settings(instances=[{"name": "a", "backend": "lmstudio", **table}])
     asyncio.run(LMStudioClient(settings=given).start())
+    assert stacks == []
+
+
+def test_it_does_not_take_the_place_of_an_instance_of_the_settings(
+    stacks: list[SlowStack],
+) -> None:
+    table = {"name": "lmstudio", "backend": "lmstudio", "base_url": "http://elsewhere/v1"}
+    given = settings(instances=[table], redis_url="redis://127.0.0.1:1/0")
+    with pytest.raises(InvalidSetting, match=r"LMStudioClient\(…, name=") as refused:
+        asyncio.run(LMStudioClient(settings=given).start())
+    assert is_one_sentence(refused.value)
     assert stacks == []
 
 
