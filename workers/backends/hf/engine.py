@@ -159,8 +159,14 @@ class HfEngine(Vocabulary):
         return self._cache
 
     def restore(self, tokens: Sequence[int], data: HfCache) -> None:
-        """Puts back what :meth:`save` returned when the cache held ``tokens``."""
-        data.to_device()
+        """Puts back what :meth:`save` returned when the cache held ``tokens``. Where the GPU has no
+        room for it all at once, the context is read anew.
+        """
+        try:
+            data.to_device()
+        except torch.OutOfMemoryError:
+            self.clear()
+            return
         self._cache, self.tokens = data, list(tokens)
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from workers.backends.local.hub import download_folder
 
 ON_THE_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 INDEX = "model.safetensors.index.json"
+TOKENIZERS = ("tokenizer.*", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
 
 
 def source_of(spec: InstanceSpec, settings: Settings) -> str:
@@ -66,7 +67,8 @@ def config_of(folder: Path) -> dict[str, Any]:
     """The model's ``config.json``, once it is clear that its weights may be loaded.
 
     Raises:
-        InvalidSetting: that file is missing or broken, or there are no weights in safetensors.
+        InvalidSetting: that file is missing or broken, there are no weights in safetensors, or
+            there is no tokenizer.
     """
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -77,6 +79,8 @@ def config_of(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InvalidSetting(f"{folder}/config.json cannot be read: it is no JSON object.")
     _require_safetensors(folder)
+    if not any(found for name in TOKENIZERS for found in folder.glob(name)):
+        raise InvalidSetting(f"{folder} has no tokenizer; add the model's tokenizer.json.")
     return config
 
 

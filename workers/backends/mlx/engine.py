@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import mlx.core as mx
@@ -61,9 +61,10 @@ class MlxEngine(Vocabulary):
         Raises:
             BackendError: MLX could not.
         """
-        logits = self._run(tokens)
-        self._logits = _normalised(logits if all_logits else logits[-1:])
-        mx.eval(self._logits)
+        with self._told():
+            logits = self._run(tokens)
+            self._logits = _normalised(logits if all_logits else logits[-1:])
+            mx.eval(self._logits)
 
     def extend(self, tokens: Sequence[int], stop: threading.Event) -> bool:
         """Evaluates any number of tokens, batch by batch and the last one alone, as mlx-lm does;
@@ -73,8 +74,9 @@ class MlxEngine(Vocabulary):
         for start in range(0, len(most), self.n_batch):
             if stop.is_set():
                 return False
-            self._run(most[start : start + self.n_batch])
-            mx.eval([layer.state for layer in self._cache])
+            with self._told():
+                self._run(most[start : start + self.n_batch])
+                mx.eval([layer.state for layer in self._cache])
             mx.clear_cache()
         if stop.is_set():
             return False
@@ -105,15 +107,12 @@ class MlxEngine(Vocabulary):
             prompt_cache=self._cache,
         )
         read = [first]
-        with closing(steps):
-            try:
-                for token, logits in steps:
-                    read.append(token)
-                    self._took(read)
-                    read = []
-                    yield token, logits
-            except (RuntimeError, ValueError) as error:
-                raise self._failed(error) from error
+        with closing(steps), self._told():
+            for token, logits in steps:
+                read.append(token)
+                self._took(read)
+                read = []
+                yield token, logits
 
     def truncate(self, length: int) -> None:
         """Forgets all tokens but the first ``length``. Some models' caches cannot do that (those of
@@ -153,10 +152,8 @@ class MlxEngine(Vocabulary):
         mx.clear_cache()
 
     def _run(self, tokens: Sequence[int]) -> mx.array:
-        try:
-            logits = self._model(mx.array(tokens)[None], cache=self._cache)[0]
-        except (RuntimeError, ValueError) as error:
-            raise self._failed(error) from error
+        """Their logits, which are not computed before they are evaluated."""
+        logits = self._model(mx.array(tokens)[None], cache=self._cache)[0]
         self._took(tokens)
         return logits
 
@@ -164,16 +161,20 @@ class MlxEngine(Vocabulary):
         self.tokens += tokens
         self.read_tokens += len(tokens)
 
-    def _failed(self, error: Exception) -> BackendError:
-        """MLX's own reason; what the cache holds is no longer known."""
-        self.clear()
-        said = first_line(error)
-        return BackendError(
-            f"The model could not read its context: {said}.",
-            backend="mlx",
-            said=said,
-            retriable=False,
-        )
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Makes one sentence of MLX's own reason; what the cache holds is not known then."""
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            self.clear()
+            said = first_line(error)
+            raise BackendError(
+                f"The model could not read its context: {said}.",
+                backend="mlx",
+                said=said,
+                retriable=False,
+            ) from error
 
 
 def _normalised(logits: mx.array) -> mx.array:

@@ -171,6 +171,14 @@ def test_a_broken_tokenizer_is_refused(model: Path, refusal: Refusal) -> None:
     assert "The tokenizer of tiny could not be loaded" in refusal(model, BackendError)
 
 
+def test_a_folder_without_a_tokenizer_is_refused(model: Path, refusal: Refusal) -> None:
+    (model / "tokenizer.json").unlink()
+
+    said = refusal(model, InvalidSetting)
+
+    assert said == f"{model} has no tokenizer; add the model's tokenizer.json."
+
+
 def test_a_template_that_reaches_out_is_stopped(tmp_path: Path, refusal: Refusal) -> None:
     escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
     model = tiny_safetensors.write(tmp_path / "escape", chat_template=escape)

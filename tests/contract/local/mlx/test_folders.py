@@ -24,6 +24,7 @@ from tests.support import tiny_safetensors
         ("model.safetensors", b"", BackendError, "could not be loaded"),
         ("model.safetensors", b"\0" * 5000, BackendError, "could not be loaded"),
         ("tokenizer.json", b"{}", BackendError, "could not be loaded"),
+        ("tokenizer.json", None, InvalidSetting, "has no tokenizer; add the model's tokenizer"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_refused_in_a_sentence(
