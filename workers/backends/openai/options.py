@@ -9,7 +9,10 @@ from pydantic import Field, model_validator
 from ledger.api_key import ApiKey
 from workers.backends.options import BackendOptions, Url, leaving_out
 
-OWN_FIELDS = ("model", "messages", "prompt", "stream", "stream_options", "n", "echo")
+OWN_FIELDS = (
+    *("model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "echo"),
+    *("max_tokens", "max_completion_tokens"),  # a job's budget says how many
+)
 
 
 class OpenAIOptions(BackendOptions):

@@ -16,6 +16,7 @@ from workers.backends.openai.berths import Berths
 from workers.backends.openai.endpoints import Endpoint, Endpoints
 from workers.backends.openai.errors import Errors
 from workers.backends.openai.options import OpenAIOptions
+from workers.backends.openai.proxy import proxy_of
 from workers.backends.servers.quiet_http import quiet_http
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def _client(url: str, key: str, options: OpenAIOptions, *, alone: bool) -> Any:
     timeout = openai.Timeout(options.silence_s, connect=options.connect_timeout_s)
     more: dict[str, Any] = {}
     if not alone:
-        transport = httpx2.AsyncHTTPTransport(socket_options=_socket_options())
+        transport = httpx2.AsyncHTTPTransport(proxy=proxy_of(url), socket_options=_socket_options())
         more["http_client"] = openai.DefaultAsyncHttpxClient(transport=transport, timeout=timeout)
     return openai.AsyncOpenAI(
         api_key=key,

@@ -74,6 +74,23 @@ def test_the_server_that_lists_models_is_heard_where_another_withholds_them() ->
         backend.close()
 
 
+def test_several_servers_are_reached_by_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a proxy, and two servers that only it reaches
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with fake_openai.serving(answers_with("a")) as proxy:
+        monkeypatch.setenv("http_proxy", f"127.0.0.1:{proxy.port}")
+        backend = made(endpoints=["http://one.invalid/v1", "http://two.invalid/v1"])
+        # When
+        backend.load()
+        # Then
+        assert text_of(pieces_of(backend, "Say hi")) == "a"
+        assert {one.headers["host"] for one in proxy.asked} == {"one.invalid", "two.invalid"}
+        backend.close()
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -84,6 +101,7 @@ def test_the_server_that_lists_models_is_heard_where_another_withholds_them() ->
         ({"base_url": "http://a/v1", "endpoints": ["http://b/v1"]}, "and not both"),
         ({"endpoints": ["http://b/v1", "http://b/v1/"]}, "names one of them twice"),
         ({"extra_body": {"messages": []}}, "messages is set by apexq"),
+        ({"extra_body": {"max_tokens": 9000}}, "max_tokens is set by apexq"),
         ({"model": None}, "OpenAI has many models; set model"),
     ],
 )
