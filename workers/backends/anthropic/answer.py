@@ -6,6 +6,7 @@ blocks and deltas that are not known here may come and say nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -41,9 +42,10 @@ class AnthropicAnswer:
         """
         self._max_tokens, self._where, self._any_json = max_tokens, where, any_json
         self._said = 0  # tokens
-        self._prompt: dict[str, Any] = {}  # what the first piece says of the prompt
+        self._prompt: dict[str, Any] = {}  # what the next piece says of the prompt
+        self._read = self._cached = 0  # tokens of it
         self._call = -1  # index of the call that comes
-        self._no_arguments = False  # so far
+        self._input: Any = None  # of the call that comes, where none of it was told yet
         self._thoughts: list[dict[str, Any]] = []  # blocks, as they are given back
         self._stop_reason: str | None = None
         self._why = ""
@@ -71,27 +73,30 @@ class AnthropicAnswer:
     def _piece(self, event: Any) -> Piece | None:
         match event.type:
             case "message_start":
-                self._begin(event.message.usage)
+                self._count_prompt(event.message.usage)
             case "content_block_start":
                 return self._block(event.content_block)
             case "content_block_delta":
                 return self._delta(event.delta)
-            case "content_block_stop" if self._no_arguments:
-                self._no_arguments = False
-                return self._arguments("{}")
+            case "content_block_stop" if self._input is not None:
+                whole, self._input = self._input, None
+                return self._arguments(json.dumps(whole, ensure_ascii=False))
             case "message_delta":
+                self._count_prompt(event.usage)
                 self._made = event.usage.output_tokens or self._made
                 self._stop_reason = event.delta.stop_reason or self._stop_reason
                 details = getattr(event.delta, "stop_details", None)
                 self._why = getattr(details, "explanation", None) or self._why
         return None
 
-    def _begin(self, usage: Any) -> None:
-        read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-        self._prompt = {
-            "prompt_tokens": usage.input_tokens + read + written,
-            "cached_tokens": read,
-        }
+    def _count_prompt(self, usage: Any) -> None:
+        """The API tells it first; of servers that are compatible some know it only at the end."""
+        cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+        read = (usage.input_tokens or 0) + cached + written
+        if read > self._read:
+            more = max(0, cached - self._cached)
+            self._prompt = {"prompt_tokens": read, "cached_tokens": more}
+            self._read, self._cached = read, self._cached + more
 
     def _block(self, block: Any) -> Piece | None:
         match block.type:
@@ -100,7 +105,7 @@ class AnthropicAnswer:
             case "redacted_thinking":
                 self._thoughts.append({"type": "redacted_thinking", "data": block.data})
             case "tool_use":
-                self._no_arguments = True
+                self._input = block.input or {}
                 self._call += 1
                 return None if self._any_json else self._begun(block)
             case "text" if block.text:
@@ -124,7 +129,7 @@ class AnthropicAnswer:
             case "text_delta" if delta.text:
                 return Piece(delta.text, self._tokens(delta.text))
             case "input_json_delta" if delta.partial_json:
-                self._no_arguments = False
+                self._input = None
                 return self._arguments(delta.partial_json)
             case "thinking_delta" if delta.thinking:
                 self._thoughts[-1]["thinking"] += delta.thinking

@@ -49,11 +49,12 @@ class Answers:
         Raises:
             BackendError: no endpoint answers, or one answers with an error that is final. Of
                 several the first that this request may have caused: the next attempt is spent on
-                it, also where another endpoint is away or busy.
+                it, also where another endpoint is away or busy. Where all are, the one that is
+                over soonest.
         """
         made = _Made(run, self._abilities.continues_with(run.request))
         tried: set[str] = set()
-        spends: BackendError | None = None
+        failures: list[BackendError] = []
         while True:
             async with self._endpoints.berth(_session_of(run.request), tried) as endpoint:
                 try:
@@ -71,10 +72,9 @@ class Answers:
                         raise
                     self._endpoints.failed(endpoint, error)
                     tried.add(endpoint.url)
-                    if not isinstance(error, ServerAway | RateLimited):
-                        spends = spends or error
+                    failures.append(error)
                     if len(tried) == len(self._endpoints) or not made.can_go_on:
-                        told = spends or error
+                        told = _to_tell(failures)
                         raise told from told.__cause__
 
     async def _from(self, endpoint: Endpoint, run: Run, made: _Made) -> AsyncGenerator[Piece, None]:
@@ -189,6 +189,13 @@ class _Made:
     def can_go_on(self) -> bool:
         """Whether another endpoint can take it up."""
         return not self.begun or (self._continues and self._only_text)
+
+
+def _to_tell(failures: list[BackendError]) -> BackendError:
+    """The one of several endpoints' errors that the caller is to know."""
+    spending = (one for one in failures if not isinstance(one, ServerAway | RateLimited))
+    soonest = min(failures, key=lambda one: one.facts.get("retry_after_s") or AWAY_S)
+    return next(spending, soonest)
 
 
 def _session_of(request: Request) -> str | None:

@@ -78,7 +78,7 @@ class Reader:
     def last(self) -> Piece:
         """The last piece, once the stream has ended."""
         held = joined(self._waiting, self._held or Piece("", 0))
-        made = min(int(self._usage.get("completion_tokens") or 0), self._most)
+        made = min(_made(self._usage), self._most)
         missing = max(0, made - self.counted)
         self.counted += missing
         piece = replace(
@@ -100,7 +100,7 @@ class Reader:
         if delta.logprobs:
             new = len(delta.logprobs)
         elif usage:
-            new = int(usage.get("completion_tokens") or 0) - self.counted
+            new = _made(usage) - self.counted
         else:
             new = int(delta.says_something)
         new = max(0, min(new, self._most - self.counted))
@@ -134,3 +134,9 @@ class Reader:
     def _cached(self) -> int:
         details = self._usage.get("prompt_tokens_details") or {}
         return int(details.get("cached_tokens") or 0) if self._whole else 0
+
+
+def _made(usage: Json) -> int:
+    """Tokens of the answer. Some count thoughts in the total alone, as xAI and Google do."""
+    told, prompt = int(usage.get("completion_tokens") or 0), int(usage.get("prompt_tokens") or 0)
+    return max(told, int(usage.get("total_tokens") or 0) - prompt) if prompt else told

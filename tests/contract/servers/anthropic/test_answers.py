@@ -27,6 +27,22 @@ def test_the_apis_counts_are_the_answers(backend: Backend, server: FakeAnthropic
     assert pieces[-1].finish_reason == "length"
 
 
+def test_a_server_that_counts_the_prompt_at_the_end_is_believed_then(
+    backend: Backend, server: FakeAnthropic
+) -> None:
+    # Given a compatible server, which does not know it when it begins
+    kind, last = ended("end_turn", 3)
+    last["usage"] |= {"input_tokens": 41, "cache_read_input_tokens": 7}
+    deltas = [{"type": "text_delta", "text": "Hi"}]
+    events = [server.start(0), *block(0, text(""), deltas), (kind, last), STOP]
+    server.script.append(lambda one: send_events(one, events))
+    # When
+    pieces = pieces_of(backend, SHORT)
+    # Then
+    assert [piece.prompt_tokens for piece in pieces] == [None, 48]
+    assert sum(piece.cached_tokens for piece in pieces) == 7
+
+
 def test_until_the_end_a_long_piece_counts_for_some_of_its_tokens(
     backend: Backend, server: FakeAnthropic
 ) -> None:

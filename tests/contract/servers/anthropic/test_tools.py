@@ -93,3 +93,16 @@ def test_a_call_without_arguments_has_an_empty_object(
 
     [call] = put_together(delta for piece in pieces for delta in piece.tool_calls)
     assert call["function"] == {"name": "now", "arguments": "{}"}
+
+
+def test_arguments_that_come_whole_with_the_beginning_of_a_call_are_its_own(
+    backend: Backend, server: FakeAnthropic
+) -> None:
+    use = {"type": "tool_use", "id": "toolu_1", "name": "now", "input": {"city": "Zürich"}}
+    events = [server.start(5), *block(0, use, []), ended("tool_use", 9), STOP]
+    server.script.append(lambda one: send_events(one, events))
+
+    pieces = pieces_of(backend, SHORT, tools=(WEATHER,))
+
+    [call] = put_together(delta for piece in pieces for delta in piece.tool_calls)
+    assert call["function"] == {"name": "now", "arguments": '{"city": "Zürich"}'}

@@ -35,6 +35,20 @@ def test_counts_are_the_servers_own(start: Start) -> None:
     assert [piece.finish_reason for piece in pieces if piece.finish_reason] == ["stop"]
 
 
+def test_thoughts_that_stand_in_the_total_alone_are_counted(start: Start) -> None:
+    # Given xAI's form, in which completion_tokens are those of the text
+    told = {"prompt_tokens": 14, "completion_tokens": 1, "total_tokens": 35}
+    details = {"completion_tokens_details": {"reasoning_tokens": 20}}
+    _, backend = start(
+        says(chunk({"content": "4"}), chunk({}, finish="stop"), chunk(usage={**told, **details}))
+    )
+    # When
+    pieces = pieces_of(backend, "Add 2 and 2")
+    # Then
+    assert tokens_of(pieces) == 21
+    assert [piece.prompt_tokens for piece in pieces if piece.prompt_tokens] == [14]
+
+
 def test_counts_of_a_server_that_counts_along_come_with_each_piece(start: Start) -> None:
     server, backend = start(
         says(

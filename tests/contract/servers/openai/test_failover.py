@@ -68,15 +68,18 @@ def test_a_key_that_is_not_accepted_is_told_at_once_also_where_another_endpoint_
         over(f"http://127.0.0.1:{free_port()}/v1", server.url)
 
 
-def test_when_all_fail_the_last_error_is_told(serve: Serve, over: Over) -> None:
-    servers = [serve(refuses(429, "Slow down.", headers={"retry-after": "9"})) for _ in range(2)]
+def test_when_all_take_no_requests_the_one_that_does_first_says_for_how_long(
+    serve: Serve, over: Over
+) -> None:
+    waits = ["9", "60"]
+    servers = [serve(refuses(429, "Slow down.", headers={"retry-after": one})) for one in waits]
     backend = over(*(server.url for server in servers))
 
-    with pytest.raises(RateLimited) as raised:
-        pieces_of(backend, "Say hi")
-
-    assert raised.value.retry_after_s == 9
-    assert [len(server.bodies) for server in servers] == [1, 1]
+    for asked in range(1, 7):  # in either order
+        with pytest.raises(RateLimited) as raised:
+            pieces_of(backend, "Say hi", session_id=f"s{asked}")
+        assert raised.value.retry_after_s == 9
+        assert [len(server.bodies) for server in servers] == [asked, asked]
 
 
 @pytest.mark.parametrize("trouble", [refuses(500, "CUDA error"), breaks_off_after("one")])
