@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ledger.errors import NoInstance, UnknownModel
 from routing.registry import Entry, Registry
 from routing.rendezvous import rank
@@ -52,7 +54,9 @@ def order(
         raise UnknownModel(model=model, known=", ".join(registry.models))
     here = [entry for entry in serving if not entry.closed or (instance and not entry.drained)]
     if all(entry.absent_s >= absent_s for entry in here):
-        raise NoInstance(_why_not(serving[0]) if serving and instance else None)
+        if instance and serving:
+            raise NoInstance(_why_not(serving[0]))
+        raise NoInstance(_why_none(serving, model, absent_s) if serving else None)
     ranked = rank(agent_id, [(one.name, one.descriptor.weight) for one in here])
     # A role's place is counted among all that registered, or one that goes would move other roles.
     own = pinned(agent_id, [(one.name, one.descriptor.roles) for one in serving])
@@ -81,4 +85,18 @@ def _why_not(entry: Entry) -> str:
     return (
         f"{entry.name} is absent: start it with `celery -A workers worker -Q {entry.name}`; "
         "nothing was enqueued."
+    )
+
+
+def _why_none(serving: Sequence[Entry], model: str | None, absent_s: float) -> str:
+    drained = next((one for one in serving if one.drained and one.absent_s < absent_s), None)
+    return (
+        "No live instance"
+        + (f" serves the model {model!r}: " if model else ": ")
+        + (
+            f"`apexq resume {drained.name}` has {drained.name} take jobs again"
+            if drained
+            else f"start one with `celery -A workers worker -Q {serving[0].name}` or `apexq up`"
+        )
+        + "; nothing was enqueued."
     )

@@ -12,6 +12,7 @@ from ledger.instances import Descriptor
 from routing.registry import Entry, Registry
 from routing.rendezvous import rank
 from routing.route import choose
+from tests.support.sentences import is_one_sentence
 
 ABSENT_S = 60
 
@@ -97,6 +98,17 @@ def test_without_a_live_instance_the_sentence_says_how_to_start_one(
 ) -> None:
     with pytest.raises(NoInstance, match="start one with"):
         choose(known, "a", model, ABSENT_S)
+
+
+def test_where_all_of_a_model_are_away_the_sentence_names_it_and_one_of_them() -> None:
+    other = entry("inst0", model="other")
+    away = registry(other, entry("inst1", absent_s=60, closed="absent"))
+    with pytest.raises(NoInstance, match=r"serves the model 'm': start one with .* -Q inst1`"):
+        choose(away, "a", "m", ABSENT_S)
+    drained = registry(other, entry("inst1", closed="drained", quiet="drained"))
+    with pytest.raises(NoInstance, match="serves the model 'm': `apexq resume inst1`") as refused:
+        choose(drained, "a", "m", ABSENT_S)
+    assert is_one_sentence(refused.value)
 
 
 def test_a_job_for_one_instance_goes_there_and_nowhere_else() -> None:

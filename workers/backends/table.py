@@ -45,7 +45,7 @@ def create(spec: InstanceSpec, settings: Settings) -> Backend:
     table = known()
     if spec.backend not in table:
         near = difflib.get_close_matches(spec.backend, table, 1)
-        hint = f"{', '.join(sorted(table))}" + (f"; did you mean {near[0]}?" if near else "")
+        hint = f"{', '.join(sorted(table))}" + (f" (did you mean {near[0]}?)" if near else "")
         raise UnknownBackend(backend=spec.backend, known=hint)
     module, _, name = table[spec.backend].partition(":")
     try:
