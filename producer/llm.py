@@ -47,8 +47,8 @@ class ModelClient:
     def __init__(self, config: LLMConfig) -> None:
         self.config = config
         self._client = AsyncLLMClient(config.settings, tenant=config.tenant)
-        self._model = None if config.names_backend else config.model
-        self._found = not config.names_backend
+        self._found = not (config.names_backend or config.settings.stub)
+        self._model = config.model if self._found else None
 
     async def generate(
         self, prompt: str, system_prompt: str | None = None, **options: Any
@@ -111,7 +111,7 @@ class ModelClient:
         )
 
     async def _model_to_ask(self) -> str | None:
-        """The model of the configured backend; looked up once."""
+        """The model of the configured backend, or of a stub; looked up once."""
         if not self._found:
             self._model, self._found = _model_of(await self._entries(), self.config), True
         return self._model
@@ -127,14 +127,17 @@ class ModelClient:
 
 
 def _serves(entry: Entry, config: LLMConfig) -> bool:
+    if config.settings.stub:
+        return True
     backend, model = entry.descriptor.backend, entry.descriptor.model
     return (not config.names_backend or backend == config.backend) and (
         config.model is None or model == config.model
     )
 
 
-def _model_of(entries: Iterable[Entry], config: LLMConfig) -> str:
-    """The model of the config, which an instance with its backend has.
+def _model_of(entries: Iterable[Entry], config: LLMConfig) -> str | None:
+    """The model of the config, which an instance with its backend has; None: any instance's, where
+    stubs stand for a model that none of them is named after.
 
     Raises:
         NoInstance: no instance has that backend.
@@ -143,6 +146,8 @@ def _model_of(entries: Iterable[Entry], config: LLMConfig) -> str:
     served = sorted(
         entry.descriptor.model for entry in entries if entry.descriptor.backend == config.backend
     )
+    if config.settings.stub:
+        return config.model if config.model in served else None
     if not served:
         raise NoInstance(
             f"No instance has the backend {config.backend}: start one with "

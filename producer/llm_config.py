@@ -41,8 +41,8 @@ class LLMConfig:
         """Reads and checks everything; nothing is connected.
 
         Args:
-            backend: only instances that have it answer.
-            model: only instances that serve it answer.
+            backend: only instances that have it answer; empty counts as not given.
+            model: only instances that serve it answer; so with this.
             temperature: of each request, so with the next three; ``timeout_s``: seconds.
             enable_cache: as ``LLM_ENABLE_CACHE`` (docs/cache.md).
             cache_dir: as ``LLM_CACHE_DIR``.
@@ -72,8 +72,8 @@ class LLMConfig:
             if name in given or name in said
         }
         self.backend = _known(backend or self.settings.backend)
-        self.model = model if model is not None else self.settings.model
-        self.names_backend = backend is not None or "backend" in said
+        self.model = model or self.settings.model
+        self.names_backend = bool(backend) or "backend" in said
         if self.settings.stub:  # every instance has it
             self.backend, self.names_backend = "mock", False
         self.tenant, self.agent_id = tenant, agent_id
@@ -116,7 +116,7 @@ def _known(backend: str) -> str:
     name = by_its_one_name(backend)
     known = {*BACKENDS, *(point.name for point in entry_points(group="apexq.backends"))}
     if name not in known:
-        near = f"{', '.join(sorted(known))}; did you mean {nearest(name, known)}?"
+        near = f"{', '.join(sorted(known))} (did you mean {nearest(name, known)}?)"
         raise UnknownBackend(backend=backend, known=near)
     return name
 

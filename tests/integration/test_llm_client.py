@@ -128,6 +128,20 @@ def test_a_backend_or_model_that_nobody_serves_is_an_error_and_no_mock(stack: Lo
         using(stack, lambda client: client.generate("hello"), backend="mock", model="medium")
 
 
+@pytest.mark.parametrize(("model", "instance"), [("qwen2.5:1.5b", "inst0"), ("small", "inst1")])
+def test_stubs_stand_for_every_model_and_for_their_own_before_others(
+    stack: LocalStack, model: str, instance: str
+) -> None:
+    settings = stack.settings.model_copy(update={"stub": True})
+
+    async def scene() -> tuple[str, bool]:
+        config = LLMConfig("ollama", model, settings=settings, agent_id="Planner")
+        async with get_llm_client(config) as client:
+            return (await client.generate("hello")).result.instance, await client.health_check()
+
+    assert asyncio.run(scene()) == (instance, True)
+
+
 def test_an_unknown_option_is_refused(stack: LocalStack) -> None:
     with pytest.raises(InvalidRequest, match="temprature"):
         using(stack, lambda client: client.generate("hello", temprature=1))

@@ -69,13 +69,19 @@ def test_a_stub_answers_for_every_backend(monkeypatch: pytest.MonkeyPatch) -> No
     assert (config.backend, config.names_backend) == ("mock", False)
 
 
+def test_an_empty_argument_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_MODEL", "m")
+    config = LLMConfig(backend="", model="")
+    assert (config.model, config.names_backend) == ("m", False)
+
+
 def test_other_names_of_a_backend_are_understood() -> None:
     assert LLMConfig(backend="llama_cpp_metal").backend == "llama_cpp"
     assert LLMConfig(backend="hf_cuda").backend == "hf"
 
 
 def test_an_unknown_backend_is_no_mock() -> None:
-    with pytest.raises(UnknownBackend, match="did you mean ollama") as caught:
+    with pytest.raises(UnknownBackend, match=r"\(did you mean ollama\?\)\.$") as caught:
         get_llm_client(LLMConfig(backend="olama"))
     assert is_one_sentence(caught.value)
 
