@@ -23,12 +23,14 @@ CAPABILITIES = ("completion", "tools", "thinking", "vision")
 
 class FakeOllama(FakeServer):
     """``models``: those that are there. ``cached``: tokens of each prompt that are in its cache.
-    ``unpaid``: a provider before it wants to be paid first.
+    ``thinking``: the levels of it that its model has. ``unpaid``: a provider before it wants to be
+    paid first.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.models, self.cached = {MODEL}, 0
         self.capabilities: tuple[str, ...] = CAPABILITIES
+        self.thinking: list[Any] = [True, False]
         self.unpaid = False
         self.broken = False  # a proxy before it says that it is away
         self._ids = count()
@@ -44,7 +46,11 @@ class FakeOllama(FakeServer):
                 exchange.reply(200, {"version": "0.40.12"})
             case "/api/show" if exchange.body["model"] in self.models:
                 info = {"general.architecture": "llama", "llama.context_length": WINDOW}
-                known = {"capabilities": self.capabilities, "model_info": info}
+                known = {
+                    "capabilities": self.capabilities,
+                    "model_info": info,
+                    "thinking": {"values": self.thinking, "default": self.thinking[0]},
+                }
                 exchange.reply(200, {"details": {"format": "gguf"}, **known})
             case "/api/pull":
                 self._pull(exchange)

@@ -5,11 +5,12 @@ The server applies the model's template and its cache; closing the connection ma
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ledger.errors import BackendMissing, ModelNotFound
+from ledger.errors import BackendMissing, InvalidSetting, ModelNotFound
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Abilities, Run, Say
 from workers.backends.ollama.answer import OllamaAnswer
@@ -90,6 +91,17 @@ class OllamaBackend(ServerBackend["OllamaClient", Facts]):
         trained = info.get(f"{info.get('general.architecture')}.context_length")
         if isinstance(trained, int) and trained > 0:
             self._window = min(self._window, trained)
+        self._refuse_unknown_thinking((facts.get("thinking") or {}).get("values"))
+
+    def _refuse_unknown_thinking(self, levels: list[Any] | None) -> None:
+        """A level that a model does not have its server would pass over without a word."""
+        think = self._options.think
+        if isinstance(think, str) and levels and think not in levels:  # older servers name none
+            known = ", ".join(json.dumps(level) for level in levels)
+            raise InvalidSetting(
+                f"ollama: the model {self._model!r} has no think = {json.dumps(think)}; "
+                f"it has {known}."
+            )
 
     async def _probe(self, client: OllamaClient) -> None:
         await client.version()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -47,7 +47,7 @@ class OllamaOptions(BackendOptions):
     pull: bool = False
     raw: bool = False
     prefill: bool = False
-    think: bool | Literal["low", "medium", "high"] | None = None
+    think: bool | str | None = None
     num_gpu: int | None = None
     main_gpu: int | None = None
     num_thread: int | None = Field(default=None, ge=1)

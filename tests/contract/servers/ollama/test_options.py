@@ -68,6 +68,24 @@ def test_where_the_server_is_says_the_table_then_the_setting_then_ollama_host(
     assert len(server.of("/api/show")) == 3
 
 
+def test_a_level_of_thinking_is_sent_by_the_models_own_name(server: FakeOllama) -> None:
+    server.thinking = ["low", "max"]
+
+    with loaded(OLLAMA.table(server, think="max")) as backend:
+        pieces_of(backend, SHORT)
+
+    [body] = server.of("/api/chat")
+    assert body["think"] == "max"
+
+
+def test_a_level_of_thinking_that_the_model_does_not_have_is_refused(server: FakeOllama) -> None:
+    server.thinking = ["low", "max"]
+    backend = created(OLLAMA.table(server, think="high"))
+
+    with pytest.raises(InvalidSetting, match='has no think = "high"; it has "low", "max"'):
+        backend.load()
+
+
 def test_what_the_model_cannot_the_backend_lacks(server: FakeOllama) -> None:
     server.capabilities = ("completion",)
 
