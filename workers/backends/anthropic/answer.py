@@ -45,7 +45,8 @@ class AnthropicAnswer:
         self._prompt: dict[str, Any] = {}  # what the next piece says of the prompt
         self._read = self._cached = 0  # tokens of it
         self._call = -1  # index of the call that comes
-        self._input: Any = None  # of the call that comes, where none of it was told yet
+        self._calling = False  # whether the block that comes is a call of ours
+        self._input: Any = None  # of that call, where none of it was told yet
         self._thoughts: list[dict[str, Any]] = []  # blocks, as they are given back
         self._stop_reason: str | None = None
         self._why = ""
@@ -99,9 +100,11 @@ class AnthropicAnswer:
             self._read, self._cached = read, self._cached + more
 
     def _block(self, block: Any) -> Piece | None:
+        self._calling = block.type == "tool_use"
         match block.type:
             case "thinking":
                 self._thoughts.append({"type": "thinking", "thinking": "", "signature": ""})
+                return self._thought(block.thinking) if block.thinking else None
             case "redacted_thinking":
                 self._thoughts.append({"type": "redacted_thinking", "data": block.data})
             case "tool_use":
@@ -128,15 +131,18 @@ class AnthropicAnswer:
         match delta.type:
             case "text_delta" if delta.text:
                 return Piece(delta.text, self._tokens(delta.text))
-            case "input_json_delta" if delta.partial_json:
+            case "input_json_delta" if delta.partial_json and self._calling:
                 self._input = None
                 return self._arguments(delta.partial_json)
             case "thinking_delta" if delta.thinking:
-                self._thoughts[-1]["thinking"] += delta.thinking
-                return Piece("", self._tokens(delta.thinking), reasoning=delta.thinking)
+                return self._thought(delta.thinking)
             case "signature_delta":
                 self._thoughts[-1]["signature"] += delta.signature
         return None
+
+    def _thought(self, part: str) -> Piece:
+        self._thoughts[-1]["thinking"] += part
+        return Piece("", self._tokens(part), reasoning=part)
 
     def _arguments(self, part: str) -> Piece:
         if self._any_json:

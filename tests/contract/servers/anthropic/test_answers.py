@@ -43,6 +43,17 @@ def test_a_server_that_counts_the_prompt_at_the_end_is_believed_then(
     assert sum(piece.cached_tokens for piece in pieces) == 7
 
 
+def test_a_block_may_begin_with_thoughts(backend: Backend, server: FakeAnthropic) -> None:
+    thinking = {"type": "thinking", "thinking": "Let me", "signature": ""}
+    deltas = [{"type": "thinking_delta", "thinking": " see."}]
+    events = [server.start(5), *block(0, thinking, deltas), ended("end_turn", 4), STOP]
+    server.script.append(lambda one: send_events(one, events))
+
+    pieces = pieces_of(backend, SHORT)
+
+    assert "".join(piece.reasoning for piece in pieces) == "Let me see."
+
+
 def test_until_the_end_a_long_piece_counts_for_some_of_its_tokens(
     backend: Backend, server: FakeAnthropic
 ) -> None:

@@ -19,7 +19,7 @@ from tests.support.fake_anthropic import (
     ended,
     send_events,
 )
-from tests.support.loaded import pieces_of
+from tests.support.loaded import pieces_of, text_of
 from tests.support.word_model import SHORT
 from workers.backends import Backend
 
@@ -106,3 +106,18 @@ def test_arguments_that_come_whole_with_the_beginning_of_a_call_are_its_own(
 
     [call] = put_together(delta for piece in pieces for delta in piece.tool_calls)
     assert call["function"] == {"name": "now", "arguments": '{"city": "Zürich"}'}
+
+
+def test_a_tool_that_the_server_calls_itself_is_no_call_of_the_answer(
+    backend: Backend, server: FakeAnthropic
+) -> None:
+    use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    query = [{"type": "input_json_delta", "partial_json": '{"query": "weather"}'}]
+    said = block(1, text("Rain."), [])
+    events = [server.start(5), *block(0, use, query), *said, ended("end_turn", 9), STOP]
+    server.script.append(lambda one: send_events(one, events))
+
+    pieces = pieces_of(backend, SHORT)
+
+    assert [piece.tool_calls for piece in pieces if piece.tool_calls] == []
+    assert text_of(pieces) == "Rain."
