@@ -5,8 +5,10 @@ It runs in the environment that vLLM is installed in: ``make test-vllm``.
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +22,7 @@ from tests.contract.test_backends import *  # noqa: F403  the tests, on the cand
 from tests.contract.test_backends import Ask, pieces_of
 from tests.support import tiny_safetensors, vllm_server
 from tests.support.candidates import Candidate
-from tests.support.loaded import text_of
+from tests.support.loaded import text_of, tokens_of
 from tests.support.sentences import is_one_sentence
 from workers.backends import Backend, Run
 
@@ -38,6 +40,8 @@ def _environment() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     model = tiny_safetensors.write(tmp_path_factory.mktemp("vllm") / "tiny", ends=True, plain=True)
+    named(model / "config.json", eos_token_id=tiny_safetensors.BOS)  # which ends no answer
+    named(model / "generation_config.json", eos_token_id=[tiny_safetensors.EOS])
     engine = {"enforce_eager": True, "dtype": "float32"}
     table = {"name": "inst0", "backend": "vllm_engine", "model": str(model), "engine": engine}
     settings = load_settings(env={}, instances=[table])
@@ -47,6 +51,22 @@ def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
         long=tiny_safetensors.LONG,
         short=tiny_safetensors.SHORT,
     )
+
+
+def named(path: Path, **fields: object) -> None:
+    """Adds fields to a file of JSON."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**known, **fields}))
+
+
+def test_the_token_that_ends_an_answer_is_not_counted(
+    backend: Backend, candidate: Candidate, ask: Ask
+) -> None:
+    pieces = pieces_of(backend, ask(candidate.short, logprobs=1), 20)
+
+    assert pieces[-1].finish_reason == "stop"
+    assert tokens_of(pieces) == len(text_of(pieces))  # each of its tokens is a letter
+    assert sum(len(one.logprobs) for one in pieces) == len(text_of(pieces))
 
 
 def test_a_prompt_that_was_read_comes_out_of_the_prefix_cache(backend: Backend, ask: Ask) -> None:

@@ -19,7 +19,7 @@ from ledger.errors import BackendError
 from workers.backends.hf.cache import HfCache, Stopped
 from workers.backends.local.engine import Chosen, Sampler, one_by_one
 from workers.backends.local.first_line import first_line
-from workers.backends.local.vocabulary import Vocabulary
+from workers.backends.local.vocabulary import Vocabulary, ends_of
 
 
 def failed(message: str) -> BackendError:
@@ -49,7 +49,7 @@ class HfEngine(Vocabulary):
             BackendError: the tokenizer is of a kind whose tokens cannot be told apart in bytes, or
                 the model's state cannot be kept from one step to the next.
         """
-        self.end_tokens = _ends(model, tokenizer)
+        self.end_tokens = ends_of(model.generation_config.eos_token_id, tokenizer)
         super().__init__(tokenizer, ends=self.end_tokens, templated=templated, backend="hf")
         self.tokens: list[int] = []
         self.read_tokens = 0
@@ -175,13 +175,6 @@ class HfEngine(Vocabulary):
         self._model = self._logits = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end an answer, by the model's settings for generation and its tokenizer."""
-    named = model.generation_config.eos_token_id
-    listed = named if isinstance(named, list | tuple) else [named]
-    return frozenset(one for one in (*listed, tokenizer.eos_token_id) if one is not None)
 
 
 def why(error: Exception) -> str:

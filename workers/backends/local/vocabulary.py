@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ledger.errors import BackendError
 from workers.backends.local.token_bytes import bytes_of_tokens
+
+
+def ends_of(named: int | Sequence[int] | None, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer: those that the model's settings for generation have ``named``,
+    and its tokenizer's own.
+    """
+    listed = named if isinstance(named, Sequence) else [named]
+    return frozenset(one for one in (*listed, tokenizer.eos_token_id) if one is not None)
 
 
 class Vocabulary:

@@ -33,7 +33,7 @@ from workers.backends.local.folder import name_of
 from workers.backends.local.prompt import Prompter, require_room
 from workers.backends.local.renderer import renderer
 from workers.backends.local.text import Ready, Text
-from workers.backends.local.vocabulary import Vocabulary
+from workers.backends.local.vocabulary import Vocabulary, ends_of
 from workers.backends.response_format import wanted_format
 from workers.backends.vllm_engine.options import VllmEngineOptions
 
@@ -55,14 +55,14 @@ class VllmModel:
         """
         self._settings, self._window = settings, window
         tokenizer, self._engine = _load(folder, options.engine, window)
-        config = self._engine.model_config.hf_config.get_text_config()
+        config = self._engine.model_config
         render = renderer(tokenizer, options.chat_format, backend=NAME)
         self._prompter = Prompter(render)
-        ends = config.eos_token_id
-        self._n_vocab = int(config.vocab_size)
+        ends = config.try_get_generation_config().get("eos_token_id")
+        self._n_vocab = int(config.hf_config.get_text_config().vocab_size)
         self._vocabulary = Vocabulary(
             tokenizer,
-            ends=ends if isinstance(ends, list) else [ends],
+            ends=ends_of(ends, tokenizer),
             templated=render is not None,
             backend=NAME,
         )
