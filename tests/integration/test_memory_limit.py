@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from tests.support.sentences import is_one_sentence
 pytestmark = ON_ONE_SERVER
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
 def test_a_job_that_takes_too_much_memory_fails_and_the_next_one_runs(
     client: LLMClient, start_workers: StartWorkers
 ) -> None:
