@@ -16,6 +16,7 @@ DEFAULTS = {
     "ollama": "http://127.0.0.1:11434",
     "openai": "https://api.openai.com/v1",
 }
+_VARIABLES = {"anthropic": "ANTHROPIC_BASE_URL", "ollama": "OLLAMA_HOST"}  # their libraries read
 _PLACE = re.compile(r"(\[.*\]|[^:/]*)(?::(\d+))?(/.*)?")  # host, port, path
 ASKING = (*DEFAULTS, "remote", "vllm")
 
@@ -33,10 +34,10 @@ def servers_of(spec: InstanceSpec, settings: Settings) -> tuple[str, ...]:
 
 
 def _default(backend: str) -> str | None:
-    host = os.environ.get("OLLAMA_HOST") if backend == "ollama" else None  # its library reads it
+    host = os.environ.get(_VARIABLES.get(backend, ""))
     if not host:
         return DEFAULTS.get(backend)
-    if "://" in host:
+    if "://" in host or backend != "ollama":
         return host
     named = _PLACE.fullmatch(host)
     return named and f"http://{named[1] or '127.0.0.1'}:{named[2] or 11434}{named[3] or ''}"

@@ -62,3 +62,10 @@ def test_ollama_is_where_its_own_variable_says(
 ) -> None:
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert servers({"backend": "ollama"}) == (expected,)
+
+
+def test_anthropic_is_where_its_sdks_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{OWN}/")
+    assert servers({"backend": "anthropic"}) == (OWN,)
+    assert servers({"backend": "anthropic", "base_url": "http://b"}) == ("http://b",)
+    assert servers({"backend": "openai"}) == ("https://api.openai.com/v1",)
