@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ledger import keys
 from ledger.messages import Request
+from ledger.model_servers import servers_of
 from ledger.settings import InstanceSpec, Settings
 
 # What of a request does not change the answer. All else does, also fields that are yet to come.
@@ -89,6 +90,7 @@ def fingerprint(spec: InstanceSpec, settings: Settings) -> str:
         options,
         settings.gguf_model_path,
         settings.api_base,
+        servers_of(spec, settings),
         settings.ctx_tokens,
         settings.temperature,
         settings.top_p,

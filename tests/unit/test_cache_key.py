@@ -134,6 +134,18 @@ def test_a_setting_that_is_sent_only_if_somebody_set_it_is_another_answer_then()
         assert fingerprint(SPEC, same) != fingerprint(SPEC, default)
 
 
+@pytest.mark.parametrize(
+    ("backend", "variable"), [("anthropic", "ANTHROPIC_BASE_URL"), ("ollama", "OLLAMA_HOST")]
+)
+def test_a_server_that_a_librarys_own_variable_names_gives_another_answer(
+    monkeypatch: pytest.MonkeyPatch, backend: str, variable: str
+) -> None:
+    asking = SPEC.model_copy(update={"backend": backend})
+    usual = fingerprint(asking, settings())
+    monkeypatch.setenv(variable, "http://elsewhere:8000")
+    assert fingerprint(asking, settings()) != usual
+
+
 @pytest.mark.parametrize("backend", ["openai", "vllm", "lmstudio", "remote"])
 def test_nothing_is_kept_where_only_the_server_knows_its_model(backend: str) -> None:
     unnamed = SPEC.model_copy(update={"backend": backend, "model": None})
