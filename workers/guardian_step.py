@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import select
+import signal
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -66,9 +68,7 @@ class GuardianStep(bootsteps.StartStopStep):
         self._pulse.turn()
         pool, context = worker.pool._pool, worker.app.context
         pool.maintain_pool()
-        living = {process.pid for process in pool._pool}
-        up = {process.pid for process in pool._fileno_to_inq.values()}
-        if not context.births.look(living, up):
+        if not context.births.look(*_living_and_up(pool)):
             return
         name = context.instance.name
         try:
@@ -84,12 +84,27 @@ class GuardianStep(bootsteps.StartStopStep):
 
     def stop(self, worker: Any) -> None:
         """The pool, which waits for its processes, is stopped after this."""
+        _end_loading(worker.pool._pool)
         if self._guardian is not None:
             self._guardian.see_off(worker.app.context.settings.grace_s)
 
     def terminate(self, worker: Any) -> None:
         if self._guardian is not None:
             self._guardian.see_off(0)
+
+
+def _living_and_up(pool: Any) -> tuple[set[int], set[int]]:
+    """The pids of the pool's processes, and of those that have their model."""
+    living = {process.pid for process in pool._pool}
+    return living, {process.pid for process in pool._fileno_to_inq.values()}
+
+
+def _end_loading(pool: Any) -> None:
+    """Ends the processes that have no model yet: what they wait for may take minutes to come."""
+    living, up = _living_and_up(pool)
+    for pid in living - up:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _works(pool: Any) -> list[Work]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,8 @@ from tests.conftest import StartWorkers
 from tests.support import servers
 from tests.support.commands import celery
 from tests.support.gates import closed_gate
+from tests.support.waiting import eventually
+from tests.support.workers import READY_S, Worker
 
 RED = json.dumps([{"name": "inst1", "backend": "mock", "colour": "red"}])
 
@@ -137,3 +140,21 @@ def test_two_workers_on_one_host_are_two_nodes(
     assert all(answer == {"ok": "pong"} for answer in nodes.values())
     one, other = (client.complete("hello", agent_id=role) for role in ("Planner", "Coder"))
     assert (one.instance, other.instance) == ("inst0", "inst1")
+
+
+def test_a_worker_that_waits_for_its_model_ends_at_once_when_it_is_told_to(
+    ledger: Ledger, redis_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # Given
+    pytest.importorskip("openai")
+    nowhere = f"http://127.0.0.1:{servers.free_port()}/v1"
+    spec = {"name": "inst0", "backend": "openai", "base_url": nowhere, "slots": 3}
+    worker = Worker("inst0", redis_url, tmp_path, {"APEX_LLM_INSTANCES": json.dumps([spec])})
+    request.addfinalizer(worker.process.kill)
+    entry = keys.entry("inst0")
+    eventually(lambda: "waiting for" in (ledger.redis.hget(entry, "why") or ""), READY_S)
+    # When
+    worker.stop()
+    # Then
+    assert worker.process.returncode == 0
+    assert ledger.redis.hmget(entry, "state", "why") == ["stopped", "shut down"]
