@@ -82,6 +82,14 @@ def _share_left(fields: dict[str, Any], config: Config, quantization: str) -> fl
     return config.weight_bytes(QUANTIZED[quantization]) / stored
 
 
+def trained_ctx_in(folder: Path) -> int | None:
+    """As :func:`trained_ctx`, of a local folder; None also where it has no such file."""
+    try:
+        return trained_ctx(json.loads((folder / "config.json").read_text("utf-8")))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def trained_ctx(fields: dict[str, Any]) -> int | None:
     """Tokens of context that a model was made for, by its ``config.json``; None if it is silent."""
     length = fields.get("text_config", fields).get("max_position_embeddings")

@@ -89,7 +89,8 @@ def _need_of(spec: InstanceSpec, settings: Settings, *, on_gpu: bool) -> tuple[N
     if model is None:
         return None, "the model is no local folder with config.json and weights"
     process = TORCH_PROCESS_BYTES if spec.backend == "hf" else PROCESS_BYTES
-    return _with_context(model, settings.ctx_tokens, on_gpu=on_gpu, process_bytes=process), ""
+    ctx_tokens = _bounded(settings.ctx_tokens, hf_config.trained_ctx_in(folder))
+    return _with_context(model, ctx_tokens, on_gpu=on_gpu, process_bytes=process), ""
 
 
 def _quantization_of(spec: InstanceSpec, *, on_gpu: bool) -> str:
@@ -108,7 +109,7 @@ def _llama_need(spec: InstanceSpec, settings: Settings, *, on_gpu: bool) -> tupl
     if path is None:
         return None, "the file is not on this machine yet"
     header = gguf.read(path)
-    ctx_tokens = min(settings.ctx_tokens, header.trained_ctx or settings.ctx_tokens)
+    ctx_tokens = _bounded(settings.ctx_tokens, header.trained_ctx)
     batch, flash = spec.options.get("n_batch"), spec.options.get("flash_attn")
     need = _with_context(
         header.model(gguf_files.size_of(path)),
@@ -118,6 +119,11 @@ def _llama_need(spec: InstanceSpec, settings: Settings, *, on_gpu: bool) -> tupl
         batch=batch if isinstance(batch, int) and batch > 0 else BATCH,
     )
     return need, ""
+
+
+def _bounded(wanted: int, trained: int | None) -> int:
+    """Tokens of context that a backend loads a model with."""
+    return min(wanted, trained or wanted)
 
 
 def _with_context(

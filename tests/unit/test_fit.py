@@ -165,6 +165,17 @@ def test_a_context_is_never_longer_than_the_models(tmp_path: Path) -> None:
     assert fit.groups[0].need.ctx_tokens == 131_072
 
 
+@pytest.mark.parametrize("backend", ["hf", "mlx"])
+def test_nor_is_that_of_a_model_in_a_folder(tmp_path: Path, backend: str) -> None:
+    fields = {**LLAMA_FIELDS, "max_position_embeddings": 2048}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    given = load_settings(env={}, backend=backend, model=str(tmp_path), ctx_tokens=1_000_000)
+    (fit,) = fits_of(given)
+    assert fit.groups[0].need is not None
+    assert fit.groups[0].need.ctx_tokens == 2048
+
+
 def test_a_model_that_is_not_here_yet_is_not_known() -> None:
     for model in ("hf:org/there-is-none:x.gguf", "/there/is/none.gguf"):
         (fit,) = fits_of(llama_settings(model))
