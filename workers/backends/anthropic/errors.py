@@ -20,7 +20,7 @@ from ledger.errors import (
     RateLimited,
     ServerAway,
 )
-from workers.backends.servers.passing import may_pass
+from workers.backends.servers.passing import OVERLOADED, asked_again_after_s, may_pass
 from workers.backends.servers.retry_after import BUSY_S, retry_after_s
 from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
@@ -116,6 +116,7 @@ def _told(error: anthropic.APIStatusError, where: str, model: str, key: str) -> 
         return ContentRefused(**facts)
     in_the_midst = status < 400 and error.type != "invalid_request_error"
     if kinds & _PASSES or in_the_midst or may_pass(status):
-        wait = {"retry_after_s": retry_after_s(error.response.headers)}
+        sent = OVERLOADED if "overloaded_error" in kinds else status
+        wait = {"retry_after_s": asked_again_after_s(sent, error.response.headers)}
         return BackendError(f"{where} failed ({said}).", **facts | {"retriable": True} | wait)
     return BackendError(f"{where} does not take the request ({said}); change it.", **facts)

@@ -16,7 +16,7 @@ from ledger.errors import (
     ServerAway,
 )
 from workers.backends.openai.error_body import ErrorBody
-from workers.backends.servers.passing import may_pass
+from workers.backends.servers.passing import asked_again_after_s, may_pass
 from workers.backends.servers.retry_after import BUSY_S, LONGEST_S, retry_after_s
 from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
@@ -104,8 +104,8 @@ class Errors:
             return ServerAway(f"{where} is not ready yet ({said}).", **facts)
         if may_pass(status):
             facts["retriable"] = True
-            if after_s is not None:
-                facts["retry_after_s"] = round(after_s, 3)
+            if (wait_s := asked_again_after_s(status, headers)) is not None:
+                facts["retry_after_s"] = round(wait_s, 3)
             return BackendError(f"{where} failed with the status {status} ({said}).", **facts)
         return BackendError(f"{where} does not take the request ({said}); change it.", **facts)
 

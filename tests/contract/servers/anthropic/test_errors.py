@@ -74,7 +74,14 @@ OLD_OPTION = "`temperature` is deprecated for this model"
         # As vLLM says it, which has types of its own.
         (404, "NotFoundError", "The model `x` does not exist", {}, ModelNotFound, {}),
         (400, "BadRequestError", "maximum context length is 4096", {}, ContextTooLong, {}),
-        (529, "overloaded_error", "Overloaded", {}, BackendError, {"retriable": True}),
+        (
+            529,
+            "overloaded_error",
+            "Overloaded",
+            {},
+            BackendError,
+            {"retriable": True, "retry_after_s": 5.0},
+        ),
         (500, "api_error", "Internal server error", {}, BackendError, {"retriable": True}),
         (504, "timeout_error", "Timed out", {}, BackendError, {"retriable": True}),
     ],

@@ -171,6 +171,20 @@ def test_a_server_that_fails_may_be_tried_again(error_of: ErrorOf, status: int) 
 
 
 @pytest.mark.parametrize(
+    ("headers", "wait_s"), [({}, 5), ({"retry-after": "7"}, 7)], ids=["unsaid", "said"]
+)
+@pytest.mark.parametrize("status", [503, 529])
+def test_a_server_with_too_much_to_do_is_not_asked_again_at_once(
+    error_of: ErrorOf, status: int, headers: dict[str, str], wait_s: float
+) -> None:
+    error = error_of(refuses(status, "Overloaded", headers=headers))
+
+    assert type(error) is BackendError
+    assert error.retriable is True
+    assert error.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize(
     ("headers", "message", "wait_s"),
     [
         ({"retry-after": "7"}, "Slow down.", 7),
