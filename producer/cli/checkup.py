@@ -11,9 +11,11 @@ from ledger.address import shown
 from ledger.errors import ApexError
 from ledger.redis_client import Ledger
 from ledger.settings import Settings
+from producer.cli.backend_checkup import check_backends
 from producer.cli.check import Check, Status
 from producer.cli.instances import Instance, read_instances
 from producer.cli.options import local_settings
+from producer.cli.output import counted
 from producer.cli.redis_checkup import redis_checks
 from producer.cli.server_checkup import check_servers
 from producer.fit import fits_of
@@ -34,7 +36,9 @@ def examine() -> Iterator[Check]:
         yield _skipped("no settings")
         return
     where = settings.config or "the environment"
-    yield Check("settings", "ok", f"{len(settings.instances)} instances, read from {where}")
+    instances = counted(len(settings.instances), "instance")
+    yield Check("settings", "ok", f"{instances}, read from {where}")
+    yield check_backends(settings)
     yield check_servers(settings)
     try:
         yield from _examine_redis(ledger, settings)

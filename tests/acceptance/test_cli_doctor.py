@@ -20,6 +20,7 @@ def test_doctor_finds_a_running_stack_well(stack: LocalStack) -> None:
         ["ok", "python"],
         ["ok", "extras"],
         ["ok", "settings"],
+        ["ok", "backends"],
         ["ok", "servers"],
         ["ok", "redis"],
         ["ok", "clock"],
@@ -50,6 +51,13 @@ def test_doctor_finds_a_wrong_setting() -> None:
     done = apexq("doctor", APEX_LLM_INSTANCE="2")
     assert done.returncode == 1
     assert "did you mean APEX_LLM_INSTANCES?" in done.stdout
+
+
+def test_doctor_finds_a_backend_that_there_is_not() -> None:
+    done = apexq("doctor", APEX_LLM_BACKEND="olama", APEX_LLM_INSTANCES="1")
+    assert done.returncode == 1
+    assert "1 instance, read from the environment" in done.stdout
+    assert "fail  backends     inst0: there is no backend 'olama'" in done.stdout
 
 
 @pytest.fixture
