@@ -103,10 +103,14 @@ class InstanceSpec(BaseModel):
         return self.model or self.backend
 
     def stubbed(self) -> InstanceSpec:
-        """This instance with the mock backend, which has none of the other's options."""
+        """This instance with the mock backend, which has none of the other's options, and with its
+        model's name, so that requests and chains find that.
+        """
         if self.backend == "mock":
             return self
-        return self.model_copy(update={"backend": "mock", "options": {}})
+        return self.model_copy(
+            update={"backend": "mock", "model": self.served_model, "options": {}}
+        )
 
 
 def names_gguf(model: object) -> bool:

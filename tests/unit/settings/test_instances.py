@@ -72,6 +72,17 @@ def test_stub_gives_every_instance_the_mock_backend_without_the_others_options(
     assert load({"APEX_LLM_STUB": "1"}, backend="hf").instances[0].backend == "mock"
 
 
+def test_a_stub_keeps_its_models_name_also_where_that_is_its_backends(tmp_path: Path) -> None:
+    env = in_file(
+        tmp_path,
+        '[[instances]]\nname = "a"\nbackend = "vllm"\n'
+        '[[instances]]\nname = "b"\nmodel = "small"\n'
+        '[fallbacks]\nvllm = "small"',
+    )
+    settings = load_settings(env=env | {"APEX_LLM_STUB": "1"})
+    assert [one.served_model for one in settings.instances] == ["vllm", "small"]
+
+
 def test_an_unknown_instance_is_named_beside_the_known_ones() -> None:
     settings = load(instances=12)
     assert settings.instance("inst11").name == "inst11"
