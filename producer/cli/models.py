@@ -20,6 +20,8 @@ SHOWN = {
     "logprobs": "logprobs",
     "reasoning": "reasoning",
 }
+HEAD = ("MODEL", "BACKEND", "WINDOW", "SLOTS", "READY", "INSTANCES", "HAS", "FALLBACK")
+HAS = HEAD.index("HAS")
 
 
 @click.command("models")
@@ -44,7 +46,6 @@ def command(as_json: bool) -> None:
     if not models:
         say("No instance has registered; start some with `apexq up`.")
         return
-    head = ("MODEL", "BACKEND", "WINDOW", "SLOTS", "READY", "INSTANCES", "HAS", "FALLBACK")
     rows = [
         (
             model["model"],
@@ -58,7 +59,18 @@ def command(as_json: bool) -> None:
         )
         for model in models
     ]
-    say(table(head, rows, right=(2, 3), spare=(6,)))
+    show(rows)
+
+
+def show(rows: Sequence[Sequence[str]]) -> None:
+    """The table; where the terminal is too narrow for what the models have, that in lines below."""
+    shown = table(HEAD, rows, right=(2, 3), spare=(HAS,))
+    say(shown)
+    if HEAD[HAS] in shown.partition("\n")[0]:
+        return
+    for row in rows:
+        if row[HAS] != "-":
+            say(f"{row[0]} has {row[HAS]}")
 
 
 def _by_model(instances: list[Instance]) -> dict[str, list[Instance]]:
