@@ -24,7 +24,7 @@ from workers.backends.servers.passing import OVERLOADED, asked_again_after_s, ma
 from workers.backends.servers.retry_after import BUSY_S, retry_after_s
 from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
-from workers.backends.servers.unreached import unreached
+from workers.backends.servers.unreached import AWAY, LOST, unreached
 
 BACKEND = "anthropic"
 
@@ -71,9 +71,9 @@ def unreachable(where: str, reason: str, cause: Exception | None = None) -> Back
     """The error of a server that does not answer, or stops in the midst of it; ``reason``: in
     short. ``cause``: what the SDK raised.
     """
-    kind = ServerAway if unreached(cause) else BackendError
+    kind, words = (ServerAway, AWAY) if unreached(cause) else (BackendError, LOST)
     return kind(
-        f"The connection to {where} was lost ({reason}).",
+        words.format(where=where, why=reason),
         backend=BACKEND,
         retriable=True,
     )

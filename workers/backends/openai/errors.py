@@ -20,7 +20,7 @@ from workers.backends.servers.passing import asked_again_after_s, may_pass
 from workers.backends.servers.retry_after import BUSY_S, LONGEST_S, retry_after_s
 from workers.backends.servers.said import in_short
 from workers.backends.servers.too_large import too_large
-from workers.backends.servers.unreached import unreached
+from workers.backends.servers.unreached import AWAY, LOST, unreached
 
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
 _REFUSED_CODES = ("content_filter", "content_policy_violation", "moderation_blocked")
@@ -59,9 +59,9 @@ class Errors:
     def lost(self, where: str, why: str, cause: BaseException | None = None) -> BackendError:
         """The connection to ``where`` was lost, or could not be made."""
         said = self._clean(str(cause or "") or why)
-        kind = ServerAway if unreached(cause) else BackendError
+        kind, words = (ServerAway, AWAY) if unreached(cause) else (BackendError, LOST)
         return kind(
-            f"The connection to {where} was lost ({said}).",
+            words.format(where=where, why=said),
             retriable=True,
             lost=True,
             **self._facts,
