@@ -13,7 +13,7 @@ from ledger.messages import ChatMessage
 Call = dict[str, Any]
 
 NAME = "extra_content"
-ANTHROPIC = "anthropic"  # the one that a backend here adds
+ANTHROPIC, OPENAI = "anthropic", "openai"  # those that backends here add
 
 
 def extra_of(call: Call, provider: str) -> dict[str, Any]:

@@ -36,11 +36,17 @@ class Answers:
         likely: LikelyCount,
         *,
         api: str,
+        host: str,
         abilities: Abilities,
     ) -> None:
-        """``likely``: learns from what the servers count."""
+        """
+        Args:
+            likely: learns from what the servers count.
+            host: the servers', to which thoughts go back.
+        """
         self._endpoints, self._body, self._tokenizer = endpoints, body, tokenizer
         self._errors, self._likely, self._api, self._abilities = errors, likely, api, abilities
+        self._host = host
 
     async def stream(self, run: Run) -> AsyncIterator[Piece]:
         """Yields the answer. Another endpoint goes on where one fails: from the beginning while
@@ -80,7 +86,7 @@ class Answers:
     async def _from(self, endpoint: Endpoint, run: Run, made: _Made) -> AsyncGenerator[Piece, None]:
         """What one endpoint makes of the answer that is still to come."""
         left = run.max_tokens - made.tokens
-        reader = Reader(left, logprobs=run.request.logprobs, whole=not made.begun)
+        reader = Reader(left, host=self._host, logprobs=run.request.logprobs, whole=not made.begun)
         ids = await self._ids_up_to(endpoint, run.request, made)
         stream = await self._open(endpoint, run, made.text, left, ids)
         made.follow(reader, ids)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from budgets.estimate import prompt_tokens_bound
 from ledger.address import shown
@@ -172,14 +173,16 @@ class OpenAIBackend:
         from workers.backends.openai.tokenizer import Tokenizer
 
         options, dialect = self._options, self._dialect or openai_dialect.OTHER
-        tokenizer = Tokenizer(self._model, options, dialect)
+        host = urlsplit(self._urls[0]).hostname or ""
+        tokenizer = Tokenizer(self._model, options, dialect, host)
         answers = Answers(
             servers.endpoints,
-            Body(self._model, options, dialect, self._settings, self._key),
+            Body(self._model, options, dialect, self._settings, key=self._key, host=host),
             tokenizer,
             self._errors(),
             self._likely,
             api=options.api,
+            host=host,
             abilities=self.abilities,
         )
         return _Loaded(io, servers, dialect, tokenizer, answers)

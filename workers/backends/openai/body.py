@@ -6,28 +6,40 @@ import hashlib
 import secrets
 from typing import Any
 
-from ledger.messages import Request
+from ledger.messages import ChatMessage, Request
 from ledger.settings import Settings
 from workers.backends.base import Run
-from workers.backends.extra_content import ANTHROPIC, without_extra
+from workers.backends.extra_content import ANTHROPIC, OPENAI, without_extra
 from workers.backends.openai.dialect import Dialect
 from workers.backends.openai.options import OpenAIOptions
+from workers.backends.openai.thoughts import thoughts_in
 
 
 class Body:
     """Makes the bodies of one instance's requests."""
 
     def __init__(
-        self, model: str, options: OpenAIOptions, dialect: Dialect, settings: Settings, key: str
+        self,
+        model: str,
+        options: OpenAIOptions,
+        dialect: Dialect,
+        settings: Settings,
+        *,
+        key: str,
+        host: str,
     ) -> None:
-        """``key``: for the API; makes what tenants salt the server's cache with unguessable."""
+        """
+        Args:
+            key: for the API; makes what tenants salt the server's cache with unguessable.
+            host: the servers', which get their own thoughts back.
+        """
         self._model, self._options, self._dialect = model, options, dialect
         self._sampling = {
             name: getattr(settings, name)
             for name in ("temperature", "top_p")
             if dialect.defaults or name in settings.model_fields_set
         }
-        self._key = key
+        self._key, self._host = key, host
 
     def of(
         self, run: Run, so_far: str, most: int, tokens: list[int] | None = None
@@ -55,7 +67,7 @@ class Body:
     def _input(self, request: Request, so_far: str) -> dict[str, Any]:
         if self._options.api == "completions":
             return {"prompt": (request.prompt or "") + so_far}
-        messages = messages_of(request)
+        messages = messages_of(request, self._host)
         if not so_far:
             return {"messages": messages}
         body: dict[str, Any] = {"messages": [*messages, {"role": "assistant", "content": so_far}]}
@@ -94,12 +106,15 @@ class Body:
         return body
 
 
-def messages_of(request: Request) -> list[dict[str, Any]]:
+def messages_of(request: Request, host: str) -> list[dict[str, Any]]:
     """The request as messages, in its own order: what stays the same from one to the next of a
     session comes first, so that a server's prefix cache has it.
     """
     if request.prompt is not None:
         return [{"role": "user", "content": request.prompt}]
-    given = request.messages or ()
-    own = (without_extra(one, ANTHROPIC) for one in given)
-    return [one.model_dump(mode="json", exclude_defaults=True) for one in own]
+    return [_message(one, host) for one in request.messages or ()]
+
+
+def _message(given: ChatMessage, host: str) -> dict[str, Any]:
+    plain = without_extra(without_extra(given, ANTHROPIC), OPENAI)
+    return plain.model_dump(mode="json", exclude_defaults=True) | thoughts_in(given, host)

@@ -10,13 +10,19 @@ from workers.backends.servers.logprob import logprob_of, logprobs_of
 
 Json = dict[str, Any]
 
+# vLLM and OpenRouter call it the one, DeepSeek and LM Studio the other.
+REASONING = ("reasoning", "reasoning_content")
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one chunk adds, whichever API it comes from."""
+    """What one chunk adds, whichever API it comes from. ``reasoning_name``: what its server calls
+    the model's thoughts, if it speaks of them at all.
+    """
 
     text: str = ""
     reasoning: str = ""
+    reasoning_name: str = ""
     refusal: str = ""
     tool_calls: tuple[Json, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
@@ -40,10 +46,12 @@ def delta_of(choice: Json, top: int | None) -> Delta:
             logprobs=() if top is None else _of_completions(logprobs, top),
             finish_reason=finish,
         )
+    names = [one for one in REASONING if said.get(one) is not None]
+    name = next((one for one in names if said[one]), names[0] if names else "")
     return Delta(
         text=said.get("content") or "",
-        # vLLM and OpenRouter call it the one, DeepSeek and LM Studio the other.
-        reasoning=said.get("reasoning") or said.get("reasoning_content") or "",
+        reasoning=said[name] if name else "",
+        reasoning_name=name,
         refusal=said.get("refusal") or "",
         tool_calls=tuple(said.get("tool_calls") or ()),
         logprobs=() if top is None else logprobs_of(logprobs.get("content"), top),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from workers.backends.base import Piece
 from workers.backends.openai.delta import Delta, Json, delta_of
+from workers.backends.openai.thoughts import Thoughts
 from workers.backends.servers.joined import joined
 
 Finish = Literal["stop", "length", "tool_calls"]
@@ -26,15 +27,19 @@ class Reader:
     after it: it brings the tokens that no chunk told of.
     """
 
-    def __init__(self, most: int, *, logprobs: int | None = None, whole: bool = True) -> None:
+    def __init__(
+        self, most: int, *, host: str, logprobs: int | None = None, whole: bool = True
+    ) -> None:
         """
         Args:
             most: tokens that were asked for; never are more counted.
+            host: that of the server, to which thoughts go back.
             logprobs: alternatives of each token, where they were asked for.
             whole: it is the answer from its beginning; otherwise the server counts a part of the
                 answer as prompt, and what it says of that is left out.
         """
         self._most, self._top = most, logprobs
+        self._thoughts = Thoughts(host)
         self._whole = self._tells_prompt = whole
         self._usage: Json = {}
         self._waiting = Piece("", 0)  # tokens whose text has not come yet
@@ -120,7 +125,7 @@ class Reader:
             tokens,
             logprobs=delta.logprobs,
             reasoning=delta.reasoning,
-            tool_calls=delta.tool_calls,
+            tool_calls=self._thoughts.in_calls(delta),
         )
         return joined(self._waiting, new)
 

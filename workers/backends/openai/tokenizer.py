@@ -25,7 +25,9 @@ TOKENS_S = 10.0
 class Tokenizer:
     """Asks the servers of one instance."""
 
-    def __init__(self, model: str, options: OpenAIOptions, dialect: Dialect) -> None:
+    def __init__(self, model: str, options: OpenAIOptions, dialect: Dialect, host: str) -> None:
+        """``host``: the servers', which read their own thoughts again."""
+        self._host = host
         self._model, self._options, self._dialect = model, options, dialect
 
     async def count(self, endpoint: Endpoint, request: Request) -> int | None:
@@ -65,7 +67,7 @@ class Tokenizer:
     def _prompt(self, request: Request) -> dict[str, Any]:
         if self._options.api == "completions":
             return {"prompt": request.prompt}
-        body: dict[str, Any] = {"messages": messages_of(request)}
+        body: dict[str, Any] = {"messages": messages_of(request, self._host)}
         if request.tools:
             body["tools"] = list(request.tools)
         rendering = self._options.extra_body.get("chat_template_kwargs")

@@ -8,9 +8,10 @@ import pytest
 
 pytest.importorskip("openai")
 
-from tests.contract.servers.openai.conftest import KEY, Start
-from tests.support.fake_openai import MODEL, answers_with
-from tests.support.loaded import pieces_of, request_of
+from ledger.tool_calls import put_together
+from tests.contract.servers.openai.conftest import KEY, Serve, Start
+from tests.support.fake_openai import MODEL, answers_with, chunk, says
+from tests.support.loaded import loaded, pieces_of, request_of
 from workers.backends import Run
 
 
@@ -116,6 +117,34 @@ def test_what_anthropic_wants_back_with_a_call_is_not_sent_elsewhere(
     pieces_of(backend, messages=messages)
 
     assert server.bodies[0]["messages"][0]["tool_calls"] == [{**call, **sent}]
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_what_was_thought_before_a_call_goes_back_to_its_own_server_alone(
+    start: Start, serve: Serve, name: str
+) -> None:
+    # Given a model that thinks, and calls a tool
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    thought = [chunk({name: "Let me "}), chunk({name: "see."})]
+    calls = chunk({name: None, "tool_calls": [{"index": 0, **call}]})
+    server, backend = start(says(*thought, calls, chunk({}, finish="tool_calls")))
+    answered = put_together(
+        delta for piece in pieces_of(backend, "Say hi") for delta in piece.tool_calls
+    )
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": list(answered)},
+        {"role": "tool", "content": "a cat", "tool_call_id": "c1"},
+    ]
+    # When the call goes back with the result, there and elsewhere
+    pieces_of(backend, messages=messages)
+    elsewhere = serve(answers_with("a"))
+    url = elsewhere.url.replace("127.0.0.1", "localhost")
+    with loaded({"backend": "openai", "base_url": url, "model": MODEL}) as other:
+        pieces_of(other, messages=messages)
+    # Then
+    same = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert server.bodies[1]["messages"][0] == {**same, name: "Let me see."}
+    assert elsewhere.bodies[0]["messages"][0] == same
 
 
 def test_a_model_that_is_not_named_is_the_servers_own(start: Start) -> None:
