@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from celery import Celery
 
 from ledger.redis_client import CONNECTION
@@ -23,9 +25,21 @@ SOCKET = {
 
 
 class ApexCelery(Celery):
-    """Celery, and the worker context that its tasks and steps share."""
+    """Celery, and the worker context that its tasks and steps share.
+
+    A child that is no fork, as on macOS, has no copy of it: it is given the name of its own.
+    """
 
     context: WorkerContext
+
+    def __reduce__(self) -> tuple[Callable[[], Celery], tuple[()]]:
+        return _of_this_process, ()
+
+
+def _of_this_process() -> Celery:
+    from workers import app
+
+    return app
 
 
 def create_app(settings: Settings) -> ApexCelery:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,13 +21,15 @@ READY_S = 60  # a busy machine that imports torch
 class Worker:
     """One ``celery -A workers worker -Q NAME`` process."""
 
-    def __init__(self, name: str, url: str, folder: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, url: str, folder: Path, env: dict[str, str], *arguments: str
+    ) -> None:
         self.name, self._url = name, url
         self.log_path = folder / f"{name}-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", name]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "-l", "INFO"],
+                [*command, "-l", "INFO", *arguments],
                 cwd=ROOT,
                 env=environment(url, env),
                 stdout=log,
@@ -63,15 +65,19 @@ def environment(url: str, more: dict[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def working(
-    url: str, folder: Path, *names: str, env: dict[str, str] | None = None
+    url: str,
+    folder: Path,
+    *names: str,
+    env: dict[str, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[list[Worker]]:
-    """Runs a worker for each instance and waits until all are ready."""
+    """Runs a worker for each instance, with further arguments, and waits until all are ready."""
     client = redis.Redis.from_url(url, decode_responses=True)
     started: list[Worker] = []
     try:
         with client.pubsub() as announcements:
             announcements.subscribe(keys.INSTANCES)
-            started = [Worker(name, url, folder, env or {}) for name in names]
+            started = [Worker(name, url, folder, env or {}, *arguments) for name in names]
             await_ready(client, announcements, started)
         yield started
     finally:
