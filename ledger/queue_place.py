@@ -23,6 +23,12 @@ def retry_after_s(waiting: int, *, run_ms: int, slots: int) -> int:
     return math.ceil(min(max(run_s, SHORTEST_S), LONGEST_S))
 
 
+def resting(rest_s: float) -> str:
+    """For how long an instance rests, and why; its worker's log says which of the two it is."""
+    why = "its provider takes no requests, or its server is not there"
+    return f"rests for {math.ceil(rest_s)} s: {why}"
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """What stands before a job on ``instance``.
@@ -84,10 +90,7 @@ class Queue:
         return ""
 
     def _rests(self) -> str:
-        if not self.rest_ms:
-            return ""
-        rest_s = math.ceil(self.rest_ms / 1000)
-        return f"its instance rests for {rest_s} s: its provider takes no requests"
+        return f"its instance {resting(self.rest_ms / 1000)}" if self.rest_ms else ""
 
     def _behind(self) -> str:
         bands = zip(self.ahead, sorted(Priority), strict=True)

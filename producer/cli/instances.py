@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import routing
 from ledger.instances import Descriptor
 from ledger.overview import InstanceFacts, read_entries
+from ledger.queue_place import resting
 from ledger.redis_client import Ledger
 
 QUIET_S = 10.0  # a worker beats far more often; one that is silent for so long is in trouble
@@ -56,7 +56,7 @@ class Instance:
         if self.silent:
             return f"was {self.facts.state}, and its worker gives no sign of life"
         if self._rests:
-            return f"rests for {math.ceil(self.facts.rest_s)} s: its provider takes no requests"
+            return resting(self.facts.rest_s)
         return self.facts.why
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from tests.support.scripted import STOP, Script
 from workers.backends import Piece
 from workers.runner import Outcome
 
+RESTS = "rests for 12 s: its provider takes no requests, or its server is not there"
+
 
 @pytest.mark.parametrize(
     ("said_s", "rests_s"), [(12, 12), (0.5, 0.5), (None, 5), (0, 5), (-3, 5), (100_000, 3600)]
@@ -135,7 +137,7 @@ def test_who_waits_is_told_why(scene: Scene) -> None:
     refuse(scene, job)
 
     for one in (job, other):
-        assert one.status().why == "its instance rests for 12 s: its provider takes no requests"
+        assert one.status().why == f"its instance {RESTS}"
 
 
 def test_people_see_that_it_rests_and_for_how_long(scene: Scene) -> None:
@@ -144,7 +146,7 @@ def test_people_see_that_it_rests_and_for_how_long(scene: Scene) -> None:
 
     (shown,) = read_instances(scene.ledger)
 
-    assert (shown.state, shown.why) == ("resting", "rests for 12 s: its provider takes no requests")
+    assert (shown.state, shown.why) == ("resting", RESTS)
     pass_the_rest(scene)
     (shown,) = read_instances(scene.ledger)
     assert (shown.state, shown.why) == ("ready", "")
