@@ -8,7 +8,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 pytest.importorskip("llama_cpp")
@@ -23,7 +22,7 @@ from tests.support import tiny_gguf
 from tests.support.command import apexq
 from tests.support.commands import celery
 from tests.support.sentences import is_one_sentence
-from tests.support.workers import Worker
+from tests.support.workers import Worker, child_of
 
 pytestmark = ON_ONE_SERVER
 
@@ -150,8 +149,7 @@ def test_a_model_that_cannot_be_loaded_again_is_given_up(
     (worker,) = start_workers("inst0", env={**env, "APEX_GGUF_MODEL_PATH": str(model)})
     tiny_gguf.write(tmp_path / "deadly.gguf", kills=True).replace(model)
 
-    (child,) = psutil.Process(worker.process.pid).children()
-    child.kill()
+    child_of(worker.process.pid).kill()
 
     assert worker.process.wait(30) == os.EX_CONFIG, worker.log
     assert "could not load its model: its process ended 3 times" in worker.log

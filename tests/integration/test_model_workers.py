@@ -18,7 +18,7 @@ from ledger.stream import replay
 from producer import LLMClient
 from tests.support import local_models, servers
 from tests.support.gates import begun
-from tests.support.workers import Worker, working
+from tests.support.workers import Worker, child_of, working
 
 INSTANCES = ("inst0", "inst1")
 
@@ -166,8 +166,7 @@ def test_a_worker_that_is_killed_leaves_text_that_another_one_continues(
     undisturbed = client.submit(**story).result(timeout=60)
 
     job = begun(client.submit(**story))
-    (child,) = worker.children()
-    child.kill()
+    child_of(worker.pid).kill()
     result = job.result(timeout=60)
 
     assert result.attempt == 2

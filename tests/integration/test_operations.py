@@ -25,7 +25,7 @@ from tests.support.flower import flower
 from tests.support.gates import begun, closed_gate
 from tests.support.junk import wakeup
 from tests.support.waiting import eventually
-from tests.support.workers import working
+from tests.support.workers import child_of, working
 from workers.celery_app import create_app
 
 SECRET = "the-aardvark-sings-at-noon"
@@ -204,7 +204,7 @@ def test_a_worker_told_to_stop_at_the_moment_it_hands_a_job_over_ends_soon(
 ) -> None:
     # Given a child that has not taken its job up yet
     (worker,) = start_workers("inst0")
-    (child,) = psutil.Process(worker.process.pid).children()
+    child = child_of(worker.process.pid)
     with hearing(app) as heard:
         child.suspend()
         job = client.submit("hello", agent_id="a")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import redis
 
 from ledger import keys
@@ -51,6 +52,14 @@ class Worker:
             self.process.kill()
             self.process.wait(10)
             raise AssertionError(f"{self.name} did not end in {timeout_s} s:\n{self.log}") from None
+
+
+def child_of(pid: int) -> psutil.Process:
+    """The process that has a worker's model; where that is no fork, billiard has one of its own."""
+    trackers = "billiard.semaphore_tracker"
+    children = psutil.Process(pid).children()
+    [child] = [one for one in children if trackers not in " ".join(one.cmdline())]
+    return child
 
 
 def environment(url: str, more: dict[str, str] | None = None) -> dict[str, str]:
