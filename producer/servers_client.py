@@ -7,12 +7,12 @@ servers, or to one that the client starts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Self
 
 from ledger.address import shown
-from ledger.errors import BackendError, InvalidSetting
+from ledger.errors import ApexError, BackendError, InvalidSetting
 from ledger.messages import Result
 from ledger.model_servers import servers_of
 from ledger.overview import read_entries
@@ -23,6 +23,8 @@ from producer.awaited import send_and_wait
 from producer.client import LLMClient
 from producer.local.awaited import start_stack
 from producer.local.guest import GuestStack
+
+PATIENCE_S = 5.0  # with those who wait for what is cancelled when a client is closed
 
 
 class ServersClient:
@@ -70,6 +72,7 @@ class ServersClient:
         self._stack: GuestStack | None = None
         self._client: AsyncLLMClient | None = None
         self._changing = asyncio.Lock()  # starts and ends go one after another
+        self._under_way: dict[asyncio.Future[None], str] = {}  # who is waited for, of which job
 
     async def complete(self, prompt: str | None = None, **options: Any) -> Result:
         """Answers a prompt, or ``messages``. If the awaiting task is cancelled, so is the job.
@@ -84,7 +87,8 @@ class ServersClient:
         """
         client, name = self._ready()
         order = client.order(prompt, **{"agent_id": name, "instance": name} | options)
-        return await send_and_wait(client, order)
+        with self._noted(order.job_id):
+            return await send_and_wait(client, order)
 
     async def chat(self, messages: Iterable[Mapping[str, Any]], **options: Any) -> Result:
         """Answers a conversation of ``{"role": …, "content": …}``; else as :meth:`complete`."""
@@ -105,23 +109,19 @@ class ServersClient:
         asked = {"agent_id": name, "instance": name, "messages": tuple(messages)}
         job = await client.submit(**asked | options)
         complete, read = False, False
-        try:
-            async with aclosing(job.stream()) as events:
-                async for event in events:
-                    if event.kind == "reset" and read:
-                        raise BackendError(
-                            "The answer begins anew after a part of it was read; ask again, "
-                            "or read AsyncLLMClient.stream(), which tells of it.",
-                            backend=self.backend,
-                            retriable=True,
-                        )
-                    if event.text:
-                        read = True
-                        yield event.text
-            complete = True
-        finally:
-            if not complete:
-                await job.cancel()
+        with self._noted(job.id):
+            try:
+                async with aclosing(job.stream()) as events:
+                    async for event in events:
+                        if event.kind == "reset" and read:
+                            raise self._begins_anew()
+                        if event.text:
+                            read = True
+                            yield event.text
+                complete = True
+            finally:
+                if not complete:
+                    await job.cancel()
 
     def get_usage_stats(self) -> dict[str, Any]:
         """Tokens, budget, and how busy the instance is.
@@ -163,11 +163,15 @@ class ServersClient:
         return self
 
     async def close(self) -> None:
-        """Gives the connections back, and stops what :meth:`start` started."""
+        """Gives the connections back, and stops what :meth:`start` started; what is under way there
+        is cancelled.
+        """
         async with self._changing:
             client, stack, self._client, self._stack = self._client, self._stack, None, None
             try:
                 if client is not None:
+                    if stack is not None:  # nobody else may run them
+                        await self._end_all(client)
                     await client.close()
             finally:
                 if stack is not None:
@@ -178,6 +182,33 @@ class ServersClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    @contextmanager
+    def _noted(self, job_id: str) -> Iterator[None]:
+        """For as long as somebody waits for the job."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._under_way[waiter] = job_id
+        try:
+            yield
+        finally:
+            del self._under_way[waiter]
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _end_all(self, client: AsyncLLMClient) -> None:
+        waiters = dict(self._under_way)
+        with suppress(ApexError):
+            await asyncio.gather(*(client.job(job_id).cancel() for job_id in waiters.values()))
+        if waiters:
+            await asyncio.wait(waiters, timeout=PATIENCE_S)
+
+    def _begins_anew(self) -> BackendError:
+        return BackendError(
+            "The answer begins anew after a part of it was read; ask again, "
+            "or read AsyncLLMClient.stream(), which tells of it.",
+            backend=self.backend,
+            retriable=True,
+        )
 
     def _of_the_settings(self) -> InstanceSpec | None:
         """The instance that has just these servers."""

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("openai")
 
-from ledger.errors import BackendError, InvalidSetting
+from ledger.errors import BackendError, InvalidSetting, JobCancelled
 from ledger.redis_client import Ledger
 from ledger.settings import Settings, load_settings
 from producer import DualEndpointLLMClient, LLMBatchManager, LLMClient, LMStudioClient
@@ -19,6 +19,7 @@ from routing.registry import read_registry
 from tests.conftest import ON_ONE_SERVER, StartWorkers
 from tests.support import fake_openai
 from tests.support.fake_openai import FakeOpenAI, InTurn, answers_with, breaks_off_after
+from tests.support.waiting import eventually
 
 pytestmark = ON_ONE_SERVER
 
@@ -140,6 +141,27 @@ def test_who_stops_reading_stops_the_job(redis_url: str, start_workers: StartWor
 
         assert asyncio.run(read_a_word()) == "Hello"
         assert server.left.wait(10)
+
+
+def test_what_is_under_way_when_it_is_closed_is_cancelled(redis_url: str, ledger: Ledger) -> None:
+    settings = load_settings(env={}, redis_url=redis_url)
+
+    async def read(client: LMStudioClient) -> str:
+        return "".join([text async for text in client.chat_completion_stream(HELLO)])
+
+    async def close_early(server: FakeOpenAI) -> list[object]:
+        async with LMStudioClient(server.url, settings=settings) as client:
+            asked = asyncio.gather(client.chat(HELLO), read(client), return_exceptions=True)
+            await asyncio.to_thread(eventually, lambda: len(server.bodies) == 2)
+        return list(await asyncio.wait_for(asked, 10))
+
+    with fake_openai.serving(fake_openai.falls_silent_after("Hello")) as server:
+        answers = asyncio.run(close_early(server))
+
+    assert [type(answer) for answer in answers] == [JobCancelled, JobCancelled]
+    assert names(ledger) == []
+    with LLMClient(settings) as client:
+        assert client.get_stats()["tokens_held"] == 0
 
 
 def test_a_client_that_is_not_started_says_how(redis_url: str) -> None:
