@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -14,6 +14,8 @@ WORDING = {
     "Input should": "must",
     "String should": "must",
     "Value should": "must",
+    "valid tuple": "list",
+    "valid dictionary or instance of InstanceSpec": "table",
 }
 
 
@@ -34,7 +36,7 @@ def refusal(
     field, *inner = first["loc"]
     where = given[str(field)].source
     if inner:
-        where = f"{'.'.join(str(part) for part in inner)} of {where}"
+        where = f"{_place(inner)} of {where}"
     if first["type"] == "value_error":
         return InvalidSetting(_ended(f"{where}: {said}"))
     said = said.partition(", unable")[0].partition(", got")[0]
@@ -43,6 +45,15 @@ def refusal(
     if isinstance(first["input"], str | int | float) and field not in secret:
         said = f"{said}, not {str(first['input'])[:80]!r}"
     return InvalidSetting(_ended(f"{where} {said}"))
+
+
+def _place(inner: Sequence[str | int]) -> str:
+    """Where in a value, for a reader who counts from 1: ``slots of number 2``."""
+    first, *rest = inner
+    if isinstance(first, str):
+        return ".".join(map(str, inner))
+    number = f"number {first + 1}"
+    return f"{'.'.join(map(str, rest))} of {number}" if rest else number
 
 
 def _ended(said: str) -> str:
