@@ -17,16 +17,20 @@ from tests.support.loaded import pieces_of, run_of
 from workers.backends.openai.berths import Berths
 
 
+SESSIONS = 40  # so many that each of three servers surely is the home of one
+
+
 def test_a_session_goes_to_the_same_endpoint_again(serve: Serve, over: Over) -> None:
     servers = [serve(answers_with("a")) for _ in range(3)]
     backend = over(*(server.url for server in servers))
 
-    for number in range(30):
-        pieces_of(backend, f"s{number % 10}", session_id=f"s{number % 10}")
+    for number in range(3 * SESSIONS):
+        session = f"s{number % SESSIONS}"
+        pieces_of(backend, session, session_id=session)
 
     homes = [{body["messages"][0]["content"] for body in server.bodies} for server in servers]
     assert [len(server.bodies) for server in servers] == [3 * len(home) for home in homes]
-    assert sum(len(home) for home in homes) == 10
+    assert sum(len(home) for home in homes) == SESSIONS
     assert all(homes)
 
 
