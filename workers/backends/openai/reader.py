@@ -9,6 +9,7 @@ from typing import Literal
 from workers.backends.base import Piece
 from workers.backends.openai.delta import Delta, Json, delta_of
 from workers.backends.openai.thoughts import Thoughts
+from workers.backends.servers.halves import Halves
 from workers.backends.servers.joined import joined
 
 Finish = Literal["stop", "length", "tool_calls"]
@@ -39,7 +40,7 @@ class Reader:
                 answer as prompt, and what it says of that is left out.
         """
         self._most, self._top = most, logprobs
-        self._thoughts = Thoughts(host)
+        self._thoughts, self._halves = Thoughts(host), Halves()
         self._whole = self._tells_prompt = whole
         self._usage: Json = {}
         self._waiting = Piece("", 0)  # tokens whose text has not come yet
@@ -127,7 +128,7 @@ class Reader:
             reasoning=delta.reasoning,
             tool_calls=self._thoughts.in_calls(delta),
         )
-        return joined(self._waiting, new)
+        return joined(self._waiting, self._halves.whole(new))
 
     def _with_prompt(self, piece: Piece) -> Piece:
         prompt = self._usage.get("prompt_tokens")

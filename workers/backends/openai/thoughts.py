@@ -10,6 +10,7 @@ from __future__ import annotations
 from ledger.messages import ChatMessage
 from workers.backends.extra_content import NAME, OPENAI, extra_of
 from workers.backends.openai.delta import REASONING, Delta, Json
+from workers.backends.servers.halves import mended
 
 
 class Thoughts:
@@ -27,7 +28,7 @@ class Thoughts:
         if not self._name or not delta.tool_calls:
             return delta.tool_calls
         first, *others = delta.tool_calls
-        own = {"host": self._host, self._name: self._text}
+        own = {"host": self._host, self._name: mended(self._text)}
         extra = {**(first.get(NAME) or {}), OPENAI: own}
         self._name, self._text = "", ""
         return ({**first, NAME: extra}, *others)

@@ -14,6 +14,7 @@ from ledger.errors import BackendAuth, BackendError, InvalidSetting
 from ledger.messages import Request
 from ledger.settings import InstanceSpec, Settings
 from workers.backends.base import Abilities, Piece, Run, Say, unsaid
+from workers.backends.servers.halves import Halves
 from workers.backends.servers.io_thread import IoThread
 from workers.backends.servers.likely_count import LikelyCount
 from workers.backends.servers.patience import until_it_answers
@@ -138,12 +139,13 @@ class ServerBackend(ABC, Generic[C, Facts]):
         """
         io, client = self._require_loaded()
         source, answer = self._ask(client, run)
+        halves = Halves()
         with closing(io.iterate(source, run.stop)) as events:
             try:
                 for piece in answer.pieces(events):
                     if piece.prompt_tokens:
                         self._count.learn(run.request, piece.prompt_tokens)
-                    yield piece
+                    yield halves.whole(piece)
             except (BackendError, *_OF_ANOTHER_FORM) as error:
                 if run.stop.is_set():  # an answer that was stopped has no end
                     return

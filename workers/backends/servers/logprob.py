@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.messages import TokenLogprob
 from workers.backends.base import LEAST_LOGPROB
+from workers.backends.servers.halves import mended
 
 NO_ID = -1  # servers name a token by its text alone
 
@@ -24,7 +25,7 @@ def logprob_of(
     """
     best = sorted(likely, key=lambda pair: -pair[1])[:most]
     top = tuple(_entry(one, value) for one, value in best)
-    return TokenLogprob(id=NO_ID, text=text, logprob=max(LEAST_LOGPROB, logprob), top=top)
+    return TokenLogprob(id=NO_ID, text=mended(text), logprob=max(LEAST_LOGPROB, logprob), top=top)
 
 
 def logprobs_of(told: Iterable[Mapping[str, Any]] | None, most: int) -> tuple[TokenLogprob, ...]:
@@ -41,4 +42,4 @@ def logprobs_of(told: Iterable[Mapping[str, Any]] | None, most: int) -> tuple[To
 
 
 def _entry(text: str, logprob: float) -> TokenLogprob:
-    return TokenLogprob(id=NO_ID, text=text, logprob=max(LEAST_LOGPROB, logprob))
+    return TokenLogprob(id=NO_ID, text=mended(text), logprob=max(LEAST_LOGPROB, logprob))

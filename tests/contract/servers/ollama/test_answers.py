@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 pytest.importorskip("ollama")
@@ -9,6 +11,7 @@ pytest.importorskip("ollama")
 from ledger.tool_calls import put_together
 from tests.contract.servers.ollama.conftest import WEATHER
 from tests.support.fake_ollama import FakeOllama, send_lines
+from tests.support.fake_server import Exchange
 from tests.support.loaded import pieces_of, text_of
 from tests.support.word_model import GREETING, LONG, SHORT
 from workers.backends import Backend
@@ -70,3 +73,21 @@ def test_probabilities_come_with_their_tokens(backend: Backend) -> None:
     probable = [one for piece in pieces for one in piece.logprobs]
     assert "".join(one.text for one in probable) == text_of(pieces)
     assert [len(one.top) for one in probable] == [3, 3, 3, 3]
+
+
+def test_a_character_that_comes_in_halves_is_put_together(
+    backend: Backend, server: FakeOllama
+) -> None:
+    # Given a proxy that cuts between the two units of a character
+    def answer(one: Exchange) -> None:
+        one.begin("application/x-ndjson")
+        for word in ("Hi \ud83d", "\ude00"):
+            one.send(json.dumps({"message": {"content": word}, "done": False}).encode() + b"\n")
+        one.send(b'{"message": {"content": ""}, "done": true, "done_reason": "stop"}\n')
+        one.end()
+
+    server.script.append(answer)
+    # When
+    pieces = pieces_of(backend, SHORT)
+    # Then
+    assert text_of(pieces) == "Hi 😀"

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("openai")
 
 from ledger.errors import BackendError
+from ledger.tool_calls import put_together
 from tests.contract.servers.openai.conftest import Start
 from tests.support.fake_openai import answers_with, chunk, refuses, says, usage
 from tests.support.loaded import pieces_of, text_of, tokens_of
@@ -167,6 +168,32 @@ def test_probabilities_come_with_their_tokens(start: Start) -> None:
     assert (token.text, token.logprob) == ("Hi", -0.25)
     assert [(one.text, one.logprob) for one in token.top] == [("Hi", -0.25), ("Yo", -2.5)]
     assert (server.bodies[0]["logprobs"], server.bodies[0]["top_logprobs"]) == (True, 2)
+
+
+def test_a_character_that_comes_in_halves_is_put_together(start: Start) -> None:
+    # Given a server in JavaScript, which cuts between the two units of a character
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f"}}
+    more = [{"index": 0, "function": {"arguments": part}} for part in ('"\ud83d', '\ude00"')]
+    _, backend = start(
+        says(
+            chunk({"reasoning": "\ud83d"}),
+            chunk({"reasoning": "\ude00"}),
+            chunk({"content": "Hi \ud83d"}),
+            chunk({"content": "\ude00 and \ud83d"}),
+            chunk({"content": "b"}),
+            chunk({"tool_calls": [call]}),
+            *(chunk({"tool_calls": [one]}) for one in more),
+            chunk({}, finish="tool_calls"),
+        )
+    )
+    # When
+    pieces = pieces_of(backend, "Say hi")
+    # Then
+    [made] = put_together(delta for piece in pieces for delta in piece.tool_calls)
+    assert text_of(pieces) == "Hi 😀 and \ufffdb"
+    assert "".join(piece.reasoning for piece in pieces) == "😀"
+    assert made["function"]["arguments"] == '"😀"'
+    assert made["extra_content"]["openai"]["reasoning"] == "😀"
 
 
 def test_a_token_that_is_ruled_out_has_the_least_logprob(start: Start) -> None:
