@@ -17,7 +17,11 @@ from workers.backends.ollama import backend as ollama
 from workers.backends.openai.dialect import OPENAI, OTHER
 from workers.backends.vllm_engine.backend import VllmEngineBackend
 
-PAGE = (Path(__file__).parents[2] / "docs" / "backends.md").read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "backends.md").read_text("utf-8")
+INSTALLS = re.findall(
+    r"^\| \[`(\w+)`\]\((backends/\w+\.md).*?\).*? \| (`pip install .*?`) \|", PAGE, re.MULTILINE
+)
 OF_ALL = {"temperature", "top_p", "top_k", "stop"}
 TAKEN: dict[str, Collection[str]] = {
     "llama_cpp": LlamaCppBackend.options,
@@ -53,3 +57,10 @@ def test_the_table_has_every_option_that_a_backend_takes(backend: str) -> None:
 def test_openai_itself_lacks_what_the_page_says() -> None:
     assert OPENAI.lacks == {"top_k"}
     assert "OpenAI itself has no `top_k`" in PAGE
+
+
+@pytest.mark.parametrize(("backend", "page", "install"), INSTALLS)
+def test_the_page_of_a_backend_says_what_installs_it(backend: str, page: str, install: str) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    assert backend in text
+    assert install in text
