@@ -16,7 +16,6 @@ from tests.support.fake_openai import answers_with
 from tests.support.loaded import pieces_of, run_of
 from workers.backends.openai.berths import Berths
 
-
 SESSIONS = 40  # so many that each of three servers surely is the home of one
 
 
