@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, build_opener, getproxies, proxy_bypass
 
 from ledger.address import bare, shown
-from ledger.model_servers import servers_of
+from ledger.model_servers import ASKING, servers_of
 from ledger.settings import Settings
 from producer.cli.check import Check
 
@@ -21,9 +21,16 @@ PATIENCE_S = 3.0
 def check_servers(settings: Settings) -> Check:
     """Whether somebody answers at the address of each. No key is sent, no model is asked."""
     asking: dict[tuple[str, str], list[str]] = {}  # who asks which, and how that is shown
+    nowhere: list[str] = []  # who is to ask one, and has no address
     for spec in settings.instances:
-        for url in servers_of(spec, settings):
+        urls = servers_of(spec, settings)
+        for url in urls:
             asking.setdefault((_asked(url), shown(url)), []).append(spec.name)
+        if spec.backend in ASKING and spec.backend != "remote" and not urls:
+            nowhere.append(spec.name)
+    if nowhere:
+        found = f"{', '.join(nowhere)}: no address that begins with http:// or https:// is named"
+        return Check("servers", "fail", found, "set base_url or endpoints, or LLM_API_BASE")
     if not asking:
         return Check("servers", "ok", "no instance asks a server")
     troubles = troubles_at(url for url, _ in asking)

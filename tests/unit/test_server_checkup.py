@@ -35,6 +35,22 @@ def test_where_no_instance_asks_a_server_there_is_nothing_to_find() -> None:
     assert (check.status, check.found) == ("ok", "no instance asks a server")
 
 
+@pytest.mark.parametrize(
+    "table",
+    [{"backend": "openai", "base_url": "localhost:8000/v1"}, {"backend": "vllm", "model": "m"}],
+)
+def test_an_instance_that_has_no_address_to_ask_at_fails(table: dict[str, str]) -> None:
+    tables = [{"name": "inst0", "backend": "mock"}, {"name": "inst1", **table}]
+    check = check_servers(load_settings(env={"APEX_CONFIG": ""}, instances=tables))
+    assert check.status == "fail"
+    assert check.found.startswith("inst1: no address that begins with http:// or https://")
+
+
+def test_where_the_worker_finds_out_whom_to_ask_nothing_is_missed() -> None:
+    check = check_servers(load_settings(env={"APEX_CONFIG": ""}, backend="remote"))
+    assert check.status == "ok"
+
+
 def test_a_server_that_answers_is_named_once_with_all_that_ask_it(server: FakeOpenAI) -> None:
     check = check_servers(asking(server.url, server.url))
     assert (check.status, check.found) == ("ok", "1 of 1 answer this machine")
