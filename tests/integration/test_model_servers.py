@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from ledger.errors import ContentRefused
+from ledger.errors import BackendAuth, ContentRefused
 from producer import LLMClient
 from tests.conftest import ON_ONE_SERVER, StartWorkers
+from tests.support import fake_openai
 from tests.support.fake_anthropic import KEY, PATH, FakeAnthropic
 from tests.support.fake_anthropic import MODEL as CLAUDE
 from tests.support.fake_ollama import MODEL as TINY
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_server import PATIENCE_S
 from tests.support.waiting import eventually
-from tests.support.word_model import LONG, SHORT, SLOW
+from tests.support.word_model import GREETING, LONG, SHORT, SLOW
 from tests.support.workers import Worker
 
 pytestmark = ON_ONE_SERVER
@@ -108,3 +109,38 @@ def test_a_model_that_is_not_there_is_the_reason_why_its_instance_does_not_start
 
     assert worker.process.wait(30) == 78
     assert "run `ollama pull qwen2.5:1.5b`, or set pull = true" in worker.log
+
+
+def test_an_instance_whose_account_is_empty_starts_and_answers_once_it_is_paid(
+    client: LLMClient, start_workers: StartWorkers, anthropic: FakeAnthropic
+) -> None:
+    # Given
+    anthropic.unpaid = True
+    start_workers("inst0", env=of("anthropic", anthropic, CLAUDE, LLM_API_KEY=KEY))
+    with pytest.raises(BackendAuth, match="credit balance is too low") as raised:
+        client.submit(SHORT, agent_id="a").result(timeout=20)
+    # When
+    anthropic.unpaid = False
+    # Then
+    assert raised.value.unpaid
+    assert client.submit(SHORT, agent_id="a").result(timeout=20).text == GREETING
+
+
+def test_thoughts_before_a_call_go_back_with_its_result_in_a_session(
+    client: LLMClient, start_workers: StartWorkers
+) -> None:
+    # Given a model that thinks, and calls a tool
+    pytest.importorskip("openai")
+    call = {"id": "c1", "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    calls = fake_openai.chunk({"tool_calls": [{"index": 0, **call}]}, finish="tool_calls")
+    thinks = fake_openai.says(fake_openai.chunk({"reasoning_content": "Let me see."}), calls)
+    with fake_openai.serving(thinks, fake_openai.answers_with("Noon.")) as server:
+        start_workers("inst0", env=of("openai", server, fake_openai.MODEL))
+        same = {"agent_id": "a", "session_id": "s", "history": True}
+        client.submit("What time is it?", **same).result(timeout=20)
+        # When
+        result = {"role": "tool", "tool_call_id": "c1", "content": "12:00"}
+        client.submit(messages=[result], **same).result(timeout=20)
+        # Then
+        thought = server.bodies[1]["messages"][1]
+        assert (thought["reasoning_content"], thought["tool_calls"]) == ("Let me see.", [call])
