@@ -11,7 +11,8 @@ PINS   := $(VENV)/pins.txt
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # How llama.cpp is compiled where no wheel of it is in pip's cache. Without GGML_NATIVE a wheel from
-# there runs on other processors too. For a GPU: PIP_NO_CACHE_DIR=1 make llama CMAKE_ARGS=-DGGML_CUDA=on
+# there runs on other processors too. For a GPU, before anything else has brought it, and with nvcc there:
+# PIP_NO_CACHE_DIR=1 make llama CMAKE_ARGS=-DGGML_CUDA=on
 CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 
 # torch is no part of the lock file, nor is what it brings for CUDA: which of its builds is right

@@ -6,7 +6,11 @@ LONGEST = 300  # characters
 
 
 def first_line(said: object) -> str:
-    """The first line of ``said``, without what ends it; the kind of an error that says nothing."""
-    line = str(said).strip().partition("\n")[0]
+    """The first line of ``said``, without what ends it; the kind of an error that says nothing, or
+    only which key is missing.
+    """
+    line = str(said).strip().partition("\n")[0][:LONGEST].rstrip(".: ")
     kind = type(said).__name__ if isinstance(said, Exception) else "it says nothing of it"
-    return line[:LONGEST].rstrip(".: ") or kind
+    if isinstance(said, KeyError):
+        return f"{kind} {line}"
+    return line or kind

@@ -103,6 +103,16 @@ def test_a_config_that_cannot_be_read_is_refused(
     assert "config.json" in refusal(model, InvalidSetting)
 
 
+def test_a_config_with_a_name_that_the_library_does_not_know_is_refused(
+    model: Path, refusal: Refusal
+) -> None:
+    configured(model, hidden_act="nonsense")
+
+    said = refusal(model, BackendError)
+
+    assert said == "tiny could not be loaded: KeyError 'nonsense'."
+
+
 def test_a_model_in_parts_needs_all_of_them(model: Path, start: Start, refusal: Refusal) -> None:
     # Given a model in two parts, which is loaded
     weights = load_file(model / "model.safetensors")
