@@ -118,7 +118,14 @@ def add_adapters(model: Any, folders: Sequence[Path]) -> None:
                 str(folder),
                 adapter_name=own,
                 use_safetensors=True,
+                ignore_mismatched_sizes=True,  # so that it says which; see below
                 adapter_kwargs={"local_files_only": True},
+            )
+        if found.mismatched_keys:
+            key, stored, wanted = min(found.mismatched_keys)
+            raise failed(
+                f"{what} is not for this model: {key} has the shape {list(stored)}, "
+                f"not {list(wanted)}."
             )
         unused = {key for key in found.missing_keys if f".{own}." in key} | found.unexpected_keys
         if unused:

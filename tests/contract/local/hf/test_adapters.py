@@ -91,7 +91,8 @@ def test_an_adapter_that_cannot_be_used_is_refused(
     said = refusal(model, InvalidSetting, adapters=[str(pickled)])
     assert "no adapter that can be loaded: it has no adapter_model.safetensors" in said
     said = refusal(model, BackendError, adapters=[str(wide)])
-    assert "The adapter wide could not be loaded" in said
+    assert "The adapter wide is not for this model: model.layers.0.self_attn.q_proj.lora_A" in said
+    assert "has the shape [2, 7], not [2, 128]." in said
     for other in (deep, flat):
         said = refusal(model, BackendError, adapters=[str(other)])
         assert f"The adapter {other.name} is not for this model" in said
