@@ -19,6 +19,7 @@ from producer.cli.output import counted
 from producer.cli.redis_checkup import redis_checks
 from producer.cli.server_checkup import check_servers
 from producer.fit import fits_of
+from producer.local.detached import running
 
 OLDEST_PYTHON = (3, 11)
 SKEW_S = 2.0
@@ -70,7 +71,17 @@ def _examine_redis(ledger: Ledger, settings: Settings) -> Iterator[Check]:
         yield check_instances(instances, settings.absent_s)
     except ApexError as error:
         yield Check("instances", "fail", error.message, "see which keys begin with apexq:")
-    yield check_memory(settings, up=ready)
+    yield check_memory(settings, up=[*ready, *_not_in_the_stack(settings)])
+
+
+def _not_in_the_stack(settings: Settings) -> list[str]:
+    """Instances of the settings that the stack of this directory, if it is asked, was not to have:
+    nobody starts them beside it.
+    """
+    stack = running()
+    if stack is None or stack.redis_url != settings.redis_url:
+        return []
+    return [spec.name for spec in settings.instances if spec.name not in stack.instances]
 
 
 def check_python(version: tuple[int, ...]) -> Check:

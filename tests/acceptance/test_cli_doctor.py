@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.local import LocalStack
+from producer.local import LocalStack, detached
 from tests.support import gguf_header
 from tests.support.command import apexq
 
@@ -79,3 +79,20 @@ def test_doctor_shows_the_arithmetic_of_a_model_that_does_not_fit(
     warned = apexq("doctor", "--json", url=stack.redis_url, **facts, APEX_MEMORY_CHECK="0")
     checks = {check["name"]: check for check in json.loads(warned.stdout)["checks"]}
     assert (warned.returncode, checks["memory"]["status"]) == (0, "warn")
+
+
+def test_doctor_counts_no_instances_that_the_stack_of_this_directory_was_not_to_have(
+    too_large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given
+    monkeypatch.chdir(tmp_path)
+    assert apexq("up", "--instances", "1", "--detach").returncode == 0
+    try:
+        # When (the settings have five)
+        facts = {"APEX_LLM_BACKEND": "llama_cpp", "APEX_GGUF_MODEL_PATH": str(too_large)}
+        done = apexq("doctor", **facts)
+    finally:
+        detached.down()
+    # Then
+    assert done.returncode == 0, done.stdout
+    assert "no model is to be loaded into this machine's memory" in done.stdout
