@@ -101,7 +101,8 @@ def _print_answer(job: Job, answer: Answer, timeout_s: float | None) -> None:
         complain(f"the episode's budget is low: {answer.low} tokens are spent.")
     result = job.outcome()
     for call in result.tool_calls:
-        say_json_line(call)
+        # What the provider wants back, such as thoughts, is for programs: the record has it.
+        say_json_line({name: part for name, part in call.items() if name != "extra_content"})
     if result.finish_reason == "length":
         complain(
             f"the answer ends at {result.usage.completion_tokens} tokens; --max-tokens allows more."

@@ -57,5 +57,6 @@ def test_what_the_model_thinks_is_on_stderr_where_it_is_wanted(url: str) -> None
 def test_the_record_has_all_of_it(url: str) -> None:
     record = json.loads(apexq("ask", "hello", "--json", url=url).stdout)
     assert (record["text"], record["reasoning"]) == ("Hello", "They greet me.")
-    assert record["tool_calls"] == [CALL]
+    extra = {"openai": {"host": "127.0.0.1", "reasoning": "They greet me."}}
+    assert record["tool_calls"] == [{**CALL, "extra_content": extra}]
     assert record["finish_reason"] == "tool_calls"

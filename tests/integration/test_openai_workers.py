@@ -41,7 +41,9 @@ def test_tool_calls_thoughts_and_the_servers_counts_are_in_the_record(
         tools = [{"type": "function", "function": {"name": "f"}}]
         result = client.complete("What is f of 1?", agent_id="a", tools=tools, max_tokens=50)
     # Then
-    assert result.tool_calls == ({**call, "function": {"name": "f", "arguments": '{"a":1}'}},)
+    whole = {"name": "f", "arguments": '{"a":1}'}
+    extra = {"openai": {"host": "127.0.0.1", "reasoning": "I need f."}}
+    assert result.tool_calls == ({**call, "function": whole, "extra_content": extra},)
     assert result.reasoning == "I need f."
     assert result.finish_reason == "tool_calls"
     used = result.usage
