@@ -21,7 +21,7 @@ from tests.support.vllm_server import NAME, VllmServer
 from tests.vllm.conftest import Serve, Tell
 from tests.vllm.tables import ENDLESS, asked
 
-SLOTS, REQUESTS, ROUNDS = 16, 48, 3
+SLOTS, REQUESTS, ROUNDS = 16, 48, 5
 pytestmark = pytest.mark.timeout(1800)
 _numbers, _random = count(), Random(1)
 
