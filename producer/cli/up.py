@@ -59,11 +59,11 @@ def command(
         if detach:
             state = detached.up(**arguments)
             watch.finish()
-            _announce(settings, state.redis_url, as_json, "`apexq down` stops them.")
+            _announce(settings, state.redis_url, as_json, "`apexq down`")
             return
         with LocalStack(**arguments, state_dir=detached.STATE_DIR) as stack:
             watch.finish()
-            _announce(settings, stack.redis_url, as_json, "Ctrl-C stops them.")
+            _announce(settings, stack.redis_url, as_json, "Ctrl-C")
             _stay(stack, as_json)
 
 
@@ -80,12 +80,15 @@ def _require_memory(settings: Settings, as_json: bool) -> None:
             complain("the models do not seem to fit into memory; starting them all the same")
 
 
-def _announce(settings: Settings, url: str, as_json: bool, how_to_stop: str) -> None:
+def _announce(settings: Settings, url: str, as_json: bool, what_stops: str) -> None:
     if as_json:
         say_json({"redis_url": url, "instances": [one.name for one in settings.instances]})
         return
-    instances = counted_are(len(settings.instances), "instance")
-    say(f"{instances} ready. {how_to_stop} To use them from elsewhere:")
+    number = len(settings.instances)
+    them = "it" if number == 1 else "them"
+    say(
+        f"{counted_are(number, 'instance')} ready. {what_stops} stops {them}. To use {them} from elsewhere:"
+    )
     say(f"export REDIS_URL={url}")
 
 
