@@ -7,12 +7,13 @@ servers, or to one that the client starts.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from typing import Any, Self
 
 from ledger.address import shown
-from ledger.errors import ApexError, BackendError, InvalidSetting
+from ledger.errors import ApexError, BackendError, InvalidSetting, JobNotFound
 from ledger.messages import Result
 from ledger.model_servers import servers_of
 from ledger.overview import read_entries
@@ -25,6 +26,7 @@ from producer.local.awaited import start_stack
 from producer.local.guest import GuestStack
 
 PATIENCE_S = 5.0  # with those who wait for what is cancelled when a client is closed
+ON_ITS_WAY_S = 0.1  # until a job that Redis does not have yet is looked for again
 
 
 class ServersClient:
@@ -107,9 +109,10 @@ class ServersClient:
         """
         client, name = self._ready()
         asked = {"agent_id": name, "instance": name, "messages": tuple(messages)}
-        job = await client.submit(**asked | options)
+        order = client.order(**asked | options)
         complete, read = False, False
-        with self._noted(job.id):
+        with self._noted(order.job_id):
+            job = await client.send(order)
             try:
                 async with aclosing(job.stream()) as events:
                     async for event in events:
@@ -196,11 +199,12 @@ class ServersClient:
                 waiter.set_result(None)
 
     async def _end_all(self, client: AsyncLLMClient) -> None:
-        waiters = dict(self._under_way)
-        with suppress(ApexError):
-            await asyncio.gather(*(client.job(job_id).cancel() for job_id in waiters.values()))
-        if waiters:
-            await asyncio.wait(waiters, timeout=PATIENCE_S)
+        """A job that is only on its way to Redis is cancelled once it is there."""
+        until, waiters = time.monotonic() + PATIENCE_S, dict(self._under_way)
+        while waiters and (left_s := until - time.monotonic()) > 0:
+            there = await asyncio.gather(*(_cancelled(client, one) for one in waiters.values()))
+            await asyncio.wait(waiters, timeout=left_s if all(there) else ON_ITS_WAY_S)
+            waiters = {one: job_id for one, job_id in waiters.items() if not one.done()}
 
     def _begins_anew(self) -> BackendError:
         return BackendError(
@@ -242,3 +246,14 @@ class ServersClient:
         if self._client is None:
             self._client = AsyncLLMClient(self._used_settings)
         return self._client, self._spec.name if self._spec else self._name
+
+
+async def _cancelled(client: AsyncLLMClient, job_id: str) -> bool:
+    """False if Redis does not have the job yet."""
+    try:
+        await client.job(job_id).cancel()
+    except JobNotFound:
+        return False
+    except ApexError:  # who waits for the job hears of it too
+        pass
+    return True

@@ -164,6 +164,27 @@ def test_what_is_under_way_when_it_is_closed_is_cancelled(redis_url: str, ledger
         assert client.get_stats()["tokens_held"] == 0
 
 
+def test_what_is_on_its_way_to_redis_when_it_is_closed_is_cancelled(
+    redis_url: str, ledger: Ledger
+) -> None:
+    settings = load_settings(env={}, redis_url=redis_url)
+
+    async def read(client: LMStudioClient) -> str:
+        return "".join([text async for text in client.chat_completion_stream(HELLO)])
+
+    async def close_at_once(server: FakeOpenAI) -> list[object]:
+        async with LMStudioClient(server.url, settings=settings) as client:
+            asked = asyncio.gather(client.chat(HELLO), read(client), return_exceptions=True)
+            await asyncio.sleep(0)  # they have begun, and nothing has been sent
+        return list(await asyncio.wait_for(asked, 10))
+
+    with fake_openai.serving(fake_openai.falls_silent_after("Hello")) as server:
+        answers = asyncio.run(close_at_once(server))
+
+    assert [type(answer) for answer in answers] == [JobCancelled, JobCancelled]
+    assert names(ledger) == []
+
+
 def test_a_client_that_is_not_started_says_how(redis_url: str) -> None:
     client = LMStudioClient(settings=load_settings(env={}, redis_url=redis_url))
 
