@@ -84,11 +84,9 @@ def _announce(settings: Settings, url: str, as_json: bool, what_stops: str) -> N
     if as_json:
         say_json({"redis_url": url, "instances": [one.name for one in settings.instances]})
         return
-    number = len(settings.instances)
-    them = "it" if number == 1 else "them"
-    say(
-        f"{counted_are(number, 'instance')} ready. {what_stops} stops {them}. To use {them} from elsewhere:"
-    )
+    instances = counted_are(len(settings.instances), "instance")
+    them = "it" if len(settings.instances) == 1 else "them"
+    say(f"{instances} ready. {what_stops} stops {them}. To use {them} from elsewhere:")
     say(f"export REDIS_URL={url}")
 
 
