@@ -288,6 +288,11 @@ class BackendAuth(BackendError):
     code = "backend_auth"
     default = "The provider does not accept the key ({said}); check LLM_API_KEY."
 
+    def __init__(self, message: str | None = None, /, **facts: Any) -> None:
+        if facts.get("unpaid"):
+            self.default = "The provider wants to be paid ({said}); see to the account's billing."
+        super().__init__(message, **facts)
+
 
 class ModelNotFound(BackendError):
     """The server does not have this model; ``backend``, ``model``, ``said``."""

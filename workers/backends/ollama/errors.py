@@ -47,11 +47,11 @@ def refusal(
         return ContextTooLong(
             f"The prompt does not fit the window ({said}); shorten it or raise num_ctx.", **facts
         )
-    if status in (401, 402, 403):
+    if status == 402:
+        return BackendAuth(unpaid=True, **facts)
+    if status in (401, 403):
         return BackendAuth(
-            f"Ollama at {where} does not accept the request ({said}); check api_key.",
-            unpaid=status == 402,
-            **facts,
+            f"Ollama at {where} does not accept the request ({said}); check api_key.", **facts
         )
     if status == 404 or (status in (0, 400) and _NO_MODEL.search(said)):
         return ModelNotFound(
