@@ -14,6 +14,8 @@ _TOO_LONG = re.compile(
     r"|longer than the model's context|prompt is too long",
     re.IGNORECASE,
 )
+# Where a wrong key is told as a bad request: Google, xAI.
+_WRONG_KEY = re.compile(r"api key not valid|incorrect api key", re.IGNORECASE)
 _FLAGGED = ("reasons", "flagged_input")  # OpenRouter's word on a request that a filter stopped
 
 
@@ -44,6 +46,11 @@ class ErrorBody:
     def says_too_long(self) -> bool:
         """Whether these are words on a prompt that does not fit a model's window."""
         return _TOO_LONG.search(self.words) is not None
+
+    @property
+    def says_wrong_key(self) -> bool:
+        """Whether these are words on a key that a provider does not know."""
+        return _WRONG_KEY.search(self.words) is not None
 
     @property
     def status(self) -> int:

@@ -87,7 +87,7 @@ class Errors:
             return ModelNotFound(model=self._model, **facts)
         in_flight = status == 402 and after_s is not None  # OpenRouter's: what runs is paid first
         unpaid = (status == 402 and not in_flight) or _any(body.kinds, _UNPAID_CODES)
-        if unpaid or status in (401, 403):
+        if unpaid or status in (401, 403) or (status == 400 and body.says_wrong_key):
             return BackendAuth(**facts, unpaid=unpaid)
         if status == 429 and too_large(said):
             return ContextTooLong(

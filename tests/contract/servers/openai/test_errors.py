@@ -216,27 +216,6 @@ def test_googles_rate_limit_says_at_the_end_of_its_words_how_long_to_wait(
     assert error.said.startswith("You exceeded your current quota")
 
 
-@pytest.mark.parametrize(
-    ("answer", "todo"),
-    [
-        (refuses(402, "Insufficient credits."), "see to the account's billing"),
-        (refuses(429, "No quota.", code="insufficient_quota"), "see to the account's billing"),
-        (refuses(401, "Incorrect API key provided."), "check LLM_API_KEY"),
-    ],
-)
-def test_an_account_that_is_empty_is_not_told_as_a_wrong_key(
-    error_of: ErrorOf, answer: Answer, todo: str
-) -> None:
-    assert error_of(answer).message.endswith(f"; {todo}.")
-
-
-def test_an_account_that_is_short_for_now_is_waited_for(error_of: ErrorOf) -> None:
-    error = error_of(refuses(402, "In-flight budget.", headers={"retry-after": "3"}))
-
-    assert type(error) is RateLimited
-    assert error.retry_after_s == 3
-
-
 def test_a_server_that_still_loads_its_model_costs_no_attempt(error_of: ErrorOf) -> None:
     error = error_of(refuses(503, "Loading model", type="unavailable_error", code=503))
 
