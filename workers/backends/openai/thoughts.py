@@ -19,18 +19,21 @@ class Thoughts:
     def __init__(self, host: str) -> None:
         self._host = host
         self._name, self._text = "", ""
+        self._said = False
 
     def in_calls(self, delta: Delta) -> tuple[Json, ...]:
-        """The delta's parts of calls, with what was thought since the last one."""
+        """The delta's parts of calls, with what was thought since the last one. That nothing was is
+        said once, also where a server says it with each part.
+        """
         if delta.reasoning or not self._name:
             self._name = delta.reasoning_name
         self._text += delta.reasoning
-        if not self._name or not delta.tool_calls:
+        if not self._name or not delta.tool_calls or (self._said and not self._text):
             return delta.tool_calls
         first, *others = delta.tool_calls
         own = {"host": self._host, self._name: mended(self._text)}
         extra = {**(first.get(NAME) or {}), OPENAI: own}
-        self._name, self._text = "", ""
+        self._name, self._text, self._said = "", "", True
         return ({**first, NAME: extra}, *others)
 
 

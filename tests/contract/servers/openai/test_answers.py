@@ -196,6 +196,24 @@ def test_a_character_that_comes_in_halves_is_put_together(start: Start) -> None:
     assert made["extra_content"]["openai"]["reasoning"] == "😀"
 
 
+def test_thoughts_travel_in_the_first_part_of_a_call_alone(start: Start) -> None:
+    # Given a server that tells with each part of a call that nothing more was thought
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f"}}
+    more = [{"index": 0, "function": {"arguments": part}} for part in ("{", "}")]
+    _, backend = start(
+        says(
+            chunk({"reasoning_content": "Let me see."}),
+            *(chunk({"reasoning_content": "", "tool_calls": [one]}) for one in (call, *more)),
+            chunk({}, finish="tool_calls"),
+        )
+    )
+    # When
+    first, *others = [delta for one in pieces_of(backend, "Hi") for delta in one.tool_calls]
+    # Then
+    assert first["extra_content"]["openai"]["reasoning_content"] == "Let me see."
+    assert others == more
+
+
 def test_a_token_that_is_ruled_out_has_the_least_logprob(start: Start) -> None:
     ruled_out = {"token": "b", "logprob": float("-inf")}
     told = {"content": [{"token": "a", "logprob": float("-inf"), "top_logprobs": [ruled_out]}]}
