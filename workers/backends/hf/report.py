@@ -17,7 +17,7 @@ def with_its_cause() -> Iterator[None]:
     an error that refers to the log.
     """
     logger, report = logging.getLogger(LOGGER), _Report()
-    before = logger.level, logger.propagate
+    level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.WARNING)
     logger.propagate = False
     logger.addHandler(report)
@@ -29,7 +29,8 @@ def with_its_cause() -> Iterator[None]:
         raise RuntimeError(report.cause) from error
     finally:
         logger.removeHandler(report)
-        logger.level, logger.propagate = before
+        logger.setLevel(level)  # not the attribute alone: what is enabled is remembered
+        logger.propagate = propagate
 
 
 class _Report(logging.Handler):
