@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from workers.backends.servers.halves import mended
+
 LONGEST = 300
 
 
 def in_short(words: object, key: str = "") -> str:
     """One line of bounded length, without a full stop, and without the API's ``key``."""
-    line = " ".join(str(words).split())
+    line = " ".join(mended(str(words)).split())
     if key:
         line = line.replace(key, "***")
     return line[:LONGEST].rstrip(". ")

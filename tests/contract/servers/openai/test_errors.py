@@ -216,6 +216,14 @@ def test_googles_rate_limit_says_at_the_end_of_its_words_how_long_to_wait(
     assert error.said.startswith("You exceeded your current quota")
 
 
+def test_half_a_character_in_a_servers_words_keeps_no_error_from_being_told(
+    error_of: ErrorOf,
+) -> None:
+    error = error_of(refuses(400, "Bad prompt: 'Hi \ud83d'"))
+
+    assert error.said == "Bad prompt: 'Hi \ufffd'"
+
+
 def test_a_server_that_still_loads_its_model_costs_no_attempt(error_of: ErrorOf) -> None:
     error = error_of(refuses(503, "Loading model", type="unavailable_error", code=503))
 
