@@ -290,7 +290,7 @@ class BackendAuth(BackendError):
 
     def __init__(self, message: str | None = None, /, **facts: Any) -> None:
         if facts.get("unpaid"):
-            self.default = "The provider wants to be paid ({said}); see to the account's billing."
+            self.default = "The account has nothing left to spend ({said}); see to its billing."
         super().__init__(message, **facts)
 
 

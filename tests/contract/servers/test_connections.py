@@ -100,7 +100,7 @@ def test_an_empty_account_fails_jobs_and_not_the_instance(api: Api, server: Any)
         server.unpaid = False
         # Then
         assert raised.value.unpaid
-        assert "see to the account's billing" in raised.value.message
+        assert "see to its billing" in raised.value.message
         assert text_of(pieces_of(backend, SHORT)) == GREETING
 
 

@@ -31,8 +31,8 @@ def test_a_wrong_key_may_be_told_as_a_bad_request(error_of: ErrorOf, body: objec
 @pytest.mark.parametrize(
     ("answer", "todo"),
     [
-        (refuses(402, "Insufficient credits."), "see to the account's billing"),
-        (refuses(429, "No quota.", code="insufficient_quota"), "see to the account's billing"),
+        (refuses(402, "Insufficient credits."), "see to its billing"),
+        (refuses(429, "No quota.", code="insufficient_quota"), "see to its billing"),
         (refuses(401, "Incorrect API key provided."), "check LLM_API_KEY"),
     ],
 )
