@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from budgets import deadlines
@@ -22,7 +20,7 @@ from ledger.redis_client import Ledger
 from workers.context import WorkerContext
 from workers.lost import settle_lost
 from workers.nudge import nudge
-from workers.processes import alive
+from workers.processes import alive, kill
 from workers.pulse import Pulse
 from workers.strays import Strays, Work
 from workers.ticker import Ticker
@@ -103,7 +101,7 @@ class Guardian:
             self._context.instance.name,
         )
         for pid in self._pool_pids():
-            _kill(pid)
+            kill(pid)
         os._exit(os.EX_SOFTWARE)
 
     def see_off(self, grace_s: float) -> None:
@@ -151,7 +149,7 @@ class Guardian:
         answer = self._ledger.run(call)  # before its process is gone, which would be an attempt
         log.warning("job %s: its worker ends, and so does its process %d", job.job_id, job.pid)
         if job.pid in set(self._pool_pids()):
-            _kill(job.pid)
+            kill(job.pid)
         if answer == "stopped":  # it was cancelled, or out of time
             settle_lost(self._context, job.job_id, job.pid)
 
@@ -194,7 +192,7 @@ class Guardian:
                 "to another attempt",
                 *stray,
             )
-            _kill(stray.pid)
+            kill(stray.pid)
 
     def _hear(self, now_ms: int) -> None:
         """Notes that Redis answered; after an outage nobody has been idle yet."""
@@ -230,9 +228,4 @@ class Guardian:
             return
         self._killed.add((job.job_id, job.fence))
         log.warning("job %s: ending its process %d, for %s", job.job_id, job.pid, WHY[why])
-        _kill(job.pid)
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        kill(job.pid)

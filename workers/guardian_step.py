@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import select
-import signal
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,6 +17,7 @@ from ledger.redis_client import Ledger
 from workers.births import MOST_LOST
 from workers.context import WorkerContext
 from workers.guardian import Guardian
+from workers.processes import kill
 from workers.pulse import Pulse
 from workers.strays import Work
 
@@ -103,8 +102,7 @@ def _end_loading(pool: Any) -> None:
     """Ends the processes that have no model yet: what they wait for may take minutes to come."""
     living, up = _living_and_up(pool)
     for pid in living - up:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
 
 def _works(pool: Any) -> list[Work]:

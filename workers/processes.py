@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -21,3 +23,9 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def kill(pid: int) -> None:
+    """Ends the process with SIGKILL, if it is still there."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

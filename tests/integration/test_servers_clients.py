@@ -143,11 +143,13 @@ def test_who_stops_reading_stops_the_job(redis_url: str, start_workers: StartWor
         assert server.left.wait(10)
 
 
+async def read(client: LMStudioClient) -> str:
+    """A streamed answer, whole."""
+    return "".join([text async for text in client.chat_completion_stream(HELLO)])
+
+
 def test_what_is_under_way_when_it_is_closed_is_cancelled(redis_url: str, ledger: Ledger) -> None:
     settings = load_settings(env={}, redis_url=redis_url)
-
-    async def read(client: LMStudioClient) -> str:
-        return "".join([text async for text in client.chat_completion_stream(HELLO)])
 
     async def close_early(server: FakeOpenAI) -> list[object]:
         async with LMStudioClient(server.url, settings=settings) as client:
@@ -168,9 +170,6 @@ def test_what_is_on_its_way_to_redis_when_it_is_closed_is_cancelled(
     redis_url: str, ledger: Ledger
 ) -> None:
     settings = load_settings(env={}, redis_url=redis_url)
-
-    async def read(client: LMStudioClient) -> str:
-        return "".join([text async for text in client.chat_completion_stream(HELLO)])
 
     async def close_at_once(server: FakeOpenAI) -> list[object]:
         async with LMStudioClient(server.url, settings=settings) as client:

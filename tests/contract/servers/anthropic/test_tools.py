@@ -82,30 +82,20 @@ def test_calls_of_tools_come_in_openais_form_and_go_back_with_the_thoughts_befor
     ]
 
 
-def test_a_call_without_arguments_has_an_empty_object(
-    backend: Backend, server: FakeAnthropic
+@pytest.mark.parametrize(
+    ("given", "arguments"), [({}, "{}"), ({"city": "Zürich"}, '{"city": "Zürich"}')]
+)
+def test_arguments_that_come_whole_with_the_beginning_of_a_call_are_its_own_also_none(
+    backend: Backend, server: FakeAnthropic, given: dict[str, str], arguments: str
 ) -> None:
-    use = {"type": "tool_use", "id": "toolu_1", "name": "now", "input": {}}
+    use = {"type": "tool_use", "id": "toolu_1", "name": "now", "input": given}
     events = [server.start(5), *block(0, use, []), ended("tool_use", 9), STOP]
     server.script.append(lambda one: send_events(one, events))
 
     pieces = pieces_of(backend, SHORT, tools=(WEATHER,))
 
     [call] = put_together(delta for piece in pieces for delta in piece.tool_calls)
-    assert call["function"] == {"name": "now", "arguments": "{}"}
-
-
-def test_arguments_that_come_whole_with_the_beginning_of_a_call_are_its_own(
-    backend: Backend, server: FakeAnthropic
-) -> None:
-    use = {"type": "tool_use", "id": "toolu_1", "name": "now", "input": {"city": "Zürich"}}
-    events = [server.start(5), *block(0, use, []), ended("tool_use", 9), STOP]
-    server.script.append(lambda one: send_events(one, events))
-
-    pieces = pieces_of(backend, SHORT, tools=(WEATHER,))
-
-    [call] = put_together(delta for piece in pieces for delta in piece.tool_calls)
-    assert call["function"] == {"name": "now", "arguments": '{"city": "Zürich"}'}
+    assert call["function"] == {"name": "now", "arguments": arguments}
 
 
 def test_a_tool_that_the_server_calls_itself_is_no_call_of_the_answer(
